@@ -1,0 +1,47 @@
+//! Interned attribute and keyword names, made once at import. Called wherever an attribute is looked up by name.
+
+use super::{Python, Raised, gil::GilCell};
+use pyo3_ffi as ffi;
+
+macro_rules! names {
+    ($($name:ident $(= $text:literal)?),+ $(,)?) => {
+        /// The interned strings, one field a name.
+        #[expect(missing_docs, reason = "each field is the string that it is called by")]
+        pub struct Names { $(pub $name: *mut ffi::PyObject),+ }
+
+        static NAMES: GilCell<Names> = GilCell::new(Names { $($name: std::ptr::null_mut()),+ });
+
+        /// Interns all names; called once, by the module's exec slot, before anything else.
+        pub fn intern() -> Python<()> {
+            $({
+                #[allow(unused_variables)]
+                let text = concat!(stringify!($name), "\0");
+                $(let text = concat!($text, "\0");)?
+                // SAFETY: `text` ends in NUL; the GIL is held by the import.
+                let string = unsafe { ffi::PyUnicode_InternFromString(text.as_ptr().cast()) };
+                if string.is_null() { return Err(Raised); }
+                // SAFETY: no other borrow lives: the import runs alone.
+                unsafe { NAMES.get().$name = string; }
+            })+
+            Ok(())
+        }
+    };
+}
+
+names! {
+    call_soon, call_soon_threadsafe, call_at, call_exception_handler, context, get_debug, is_closed,
+    name, loop_ = "loop", coro, eager_start, cancel, done, result, exception, add_done_callback,
+    _asyncio_future_blocking, _callbacks, __self__, _check_callback, _check_thread,
+    data_received, eof_received, connection_made, connection_lost, pause_writing, resume_writing,
+    get_buffer, buffer_updated, _detach, _attach, close, detach, fileno, family, type_ = "type",
+    get_loop, send, throw, __await__, cancelled, set_result, set_exception, _run, _task_factory,
+    _source_traceback, _loop, _exception_handler, time, __name__, __qualname__, msg, limit, file,
+    _fut_waiter, _cancelled,
+}
+
+/// The names.
+#[inline]
+pub fn names() -> &'static Names {
+    // SAFETY: written once by `intern` during import and only read afterwards.
+    unsafe { NAMES.get() }
+}

@@ -1,0 +1,90 @@
+//! One word that says what runs next: the item of the agenda and of the timers.
+//!
+//! Made by `call_soon`, futures, tasks and transports; taken apart by the turn. It owns one strong reference and has
+//! no `Drop` on purpose: core never runs nor drops a handle, so each item leaves through `take` in a place that may run Python.
+//!
+//! Kept to 8 bytes: a deque moves 8-byte items in 2.7 ns, 32-byte ones in 14.7.
+
+use pyo3_ffi as ffi;
+use std::ptr::NonNull;
+
+const TAG_BITS: usize = 0b111;
+const HANDLE: usize = 0;
+const STEP: usize = 1;
+const WAKEUP: usize = 2;
+const IO: usize = 3;
+
+/// Something that gets a turn; owns one strong reference to the object in it.
+#[repr(transparent)]
+pub struct Ready(NonNull<u8>);
+
+/// What a `Ready` was, taken apart. Each variant carries the strong reference.
+pub enum Turn {
+    /// An `asyncio.Handle` (or subclass): run its callback.
+    Handle(*mut ffi::PyObject),
+    /// A native task: its first step, or the step after a bare yield.
+    Step(*mut ffi::PyObject),
+    /// A native task: what it waited for is done.
+    Wakeup(*mut ffi::PyObject),
+    /// A native transport: its readiness is noted in it.
+    Io(*mut ffi::PyObject),
+}
+
+impl Ready {
+    #[inline]
+    fn tagged(object: *mut ffi::PyObject, tag: usize) -> Ready {
+        debug_assert!(!object.is_null() && object.addr() & TAG_BITS == 0);
+        // SAFETY: an object's address is not null; CPython aligns objects to at least 8 bytes, so the tag fits below.
+        Ready(unsafe { NonNull::new_unchecked(object.cast::<u8>().wrapping_add(tag)) })
+    }
+
+    /// A handle's turn; takes over the reference.
+    #[inline]
+    pub fn handle(object: *mut ffi::PyObject) -> Ready {
+        Ready::tagged(object, HANDLE)
+    }
+
+    /// A native task's step; takes over the reference.
+    #[inline]
+    pub fn step(task: *mut ffi::PyObject) -> Ready {
+        Ready::tagged(task, STEP)
+    }
+
+    /// A native task's wake-up; takes over the reference.
+    #[inline]
+    pub fn wakeup(task: *mut ffi::PyObject) -> Ready {
+        Ready::tagged(task, WAKEUP)
+    }
+
+    /// A native transport's readiness; takes over the reference.
+    #[inline]
+    pub fn io(transport: *mut ffi::PyObject) -> Ready {
+        Ready::tagged(transport, IO)
+    }
+
+    /// The object, borrowed.
+    #[inline]
+    pub fn object(&self) -> *mut ffi::PyObject {
+        let address = self.0.as_ptr();
+        address.wrapping_sub(address.addr() & TAG_BITS).cast()
+    }
+
+    /// Takes it apart, reference included.
+    #[inline]
+    pub fn take(self) -> Turn {
+        let object = self.object();
+        match self.0.as_ptr().addr() & TAG_BITS {
+            HANDLE => Turn::Handle(object),
+            STEP => Turn::Step(object),
+            WAKEUP => Turn::Wakeup(object),
+            _ => Turn::Io(object),
+        }
+    }
+
+    /// Drops it without running it. May run a finalizer.
+    #[inline]
+    pub fn release(self) {
+        // SAFETY: the reference is ours.
+        unsafe { ffi::Py_DECREF(self.object()) }
+    }
+}
