@@ -1,0 +1,40 @@
+//! The kernel's side of the Rondeau event loop: what a system call, a flag or an errno has to do with.
+//!
+//! A [`Driver`] watches sockets with level-triggered epoll, parks the thread until something happens, and is woken
+//! from any other thread by a [`Waker`]. It knows no tasks and no timers, and it never calls back: it returns.
+//!
+//! ```
+//! use rondeau_driver::{Choice, Driver, Events, Interest, socket};
+//! use std::os::fd::AsRawFd;
+//!
+//! let mut driver = Driver::new(Choice::Auto)?;
+//! let (left, right) = socket::pair()?;
+//! driver.add(left.as_raw_fd(), Interest::READ, 7)?;
+//! socket::send(right.as_raw_fd(), b"soup is ready")?;
+//!
+//! let mut events = Events::new();
+//! driver.park(&mut events, None)?;
+//! let event = events.iter().next().expect("something was sent");
+//! assert!(event.token == 7 && event.readiness.readable());
+//! let got = socket::recv(left.as_raw_fd(), driver.hot())?;
+//! assert_eq!(&driver.hot()[..got], b"soup is ready");
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+mod addr;
+pub mod clock;
+mod driver;
+mod errno;
+pub mod poll;
+pub mod probe;
+pub mod send;
+pub mod socket;
+mod waker;
+
+pub use addr::SockAddr;
+pub use driver::Driver;
+pub use errno::Errno;
+pub use poll::{Event, Events, Interest, Readiness};
+pub use probe::{BadChoice, Choice};
+pub use send::{FLUSH_AT_ONCE, Flush, SendQueue};
+pub use waker::Waker;
