@@ -1,0 +1,5 @@
+"""`python -m rondeau`: see cli.py."""
+
+from rondeau.cli import main
+
+main()

@@ -1,0 +1,75 @@
+"""The command line: `python -m rondeau run …` and `python -m rondeau doctor`, or `rondeau …` for short.
+
+Parsed by hand, because everything after the program's name belongs to the program: argparse would take
+`--help` or `-v` for its own. Wrong usage ends with status 2 and a line on stderr, as with python.
+"""
+
+import sys
+from typing import NoReturn
+
+USAGE = """\
+usage: python -m rondeau run FILE [ARG...]        run a program as python would, on Rondeau
+       python -m rondeau run -m MODULE [ARG...]
+       python -m rondeau run -c CODE [ARG...]
+       python -m rondeau run - [ARG...]           the program is read from standard input
+       python -m rondeau doctor                   what runs here, and why
+       python -m rondeau --version
+"""
+
+
+def main() -> None:
+    """Called by __main__.py and by the script `rondeau`. Returns when all went well, else raises SystemExit."""
+    match sys.argv[1:]:
+        case ["run", *program]:
+            run(program)
+        case ["doctor"]:
+            from rondeau.doctor import report
+
+            print(report())
+        case ["-h" | "--help" | "help", *_]:
+            print(USAGE, end="")
+        case ["-V" | "--version"]:
+            import rondeau
+
+            print(f"rondeau {rondeau.__version__}")
+        case ["doctor", extra, *_]:
+            fail(f"doctor takes no argument: {extra}")
+        case [unknown, *_]:
+            fail(f"unknown command: {unknown}")
+        case _:
+            fail("a command is missing")
+
+
+def run(words: list[str]) -> None:
+    """Find out which program is meant, make Rondeau the loop, and hand over."""
+    from rondeau import program
+
+    match words:
+        case ["-h" | "--help", *_]:
+            print(USAGE, end="")
+            return
+        case ["-m", module, *arguments]:
+            how = program.module(module, arguments)
+        case ["-c", code, *arguments]:
+            how = program.command(code, arguments)
+        case ["-m" | "-c" as option]:
+            fail(f"argument expected for the {option} option")
+        case ["-", *arguments]:
+            how = program.standard_input(arguments)
+        case ["", *_] | []:
+            fail("a program is missing")
+        case [option, *_] if option.startswith("-"):
+            fail(f"unknown option: {option} (python's own options go before -m rondeau)")
+        case [path, *arguments]:
+            how = program.path(path, arguments)
+
+    from rondeau.policy import install
+
+    install()
+    program.run(how)
+
+
+def fail(reason: str) -> NoReturn:
+    """Wrong usage: why, how it goes, status 2."""
+    sys.stderr.write(f"rondeau: {reason}\n{USAGE}")
+    raise SystemExit(2)

@@ -1,0 +1,48 @@
+"""run, Runner and new_event_loop: asyncio's own front door, with Rondeau's loop behind it.
+
+Called once per program (or per test), so all of it is asyncio's code; only the default of `loop_factory`
+differs. Ctrl-C, the shutdown of generators and executors, and the task's context are asyncio.Runner's.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from .loop import EventLoop
+
+T = TypeVar("T")
+
+
+def new_event_loop() -> EventLoop:
+    """A new, not yet running loop. It is a zero-argument factory, wherever a host asks for one."""
+    return EventLoop()
+
+
+class Runner(asyncio.Runner):
+    """asyncio.Runner whose loops are Rondeau's unless `loop_factory` says otherwise."""
+
+    def __init__(
+        self,
+        *,
+        debug: bool | None = None,
+        loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    ) -> None:
+        super().__init__(debug=debug, loop_factory=loop_factory or new_event_loop)
+
+
+def run(
+    main: Coroutine[Any, Any, T],
+    *,
+    debug: bool | None = None,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> T:
+    """Run the coroutine `main` on a new loop and return its result, as asyncio.run does.
+
+    Raises RuntimeError when this thread already runs a loop, and TypeError or ValueError (as Python's version
+    has it) when `main` is not a coroutine.
+    """
+    if asyncio._get_running_loop() is not None:
+        # Named here and not left to Runner.run, which would name a method that nobody called.
+        raise RuntimeError("rondeau.run() cannot be called from a running event loop")
+    with Runner(debug=debug, loop_factory=loop_factory) as runner:
+        return runner.run(main)
