@@ -1,0 +1,37 @@
+"""The arms: the event loops that are compared, each by the factory that `asyncio.Runner` takes.
+
+An arm that cannot be imported is reported as not measured, with the reason; it is never left out in silence.
+"""
+
+import asyncio
+import importlib
+from collections.abc import Callable
+from importlib import metadata
+
+Factory = Callable[[], asyncio.AbstractEventLoop]
+
+# arm: (module, factory in it)
+ARMS: dict[str, tuple[str, str]] = {
+    "asyncio": ("asyncio", "SelectorEventLoop"),
+    "uvloop": ("uvloop", "new_event_loop"),
+    "rloop": ("rloop", "new_event_loop"),
+    "zuvloop": ("zuvloop", "new_event_loop"),
+    "rondeau": ("rondeau", "new_event_loop"),
+}
+
+
+def factory(arm: str) -> Factory:
+    """The arm's loop factory; ImportError or AttributeError when this interpreter has none."""
+    module, name = ARMS[arm]
+    found: Factory = getattr(importlib.import_module(module), name)
+    return found
+
+
+def version(arm: str) -> str:
+    """The version that is installed; stdlib asyncio has its interpreter's."""
+    if arm == "asyncio":
+        return "stdlib"
+    try:
+        return metadata.version(ARMS[arm][0])
+    except metadata.PackageNotFoundError:
+        return "unknown"

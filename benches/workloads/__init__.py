@@ -1,0 +1,40 @@
+"""The workloads, one a file, in the order of the table."""
+
+from importlib import import_module
+
+from harness.workload import Workload
+
+ORDER = (
+    "call_soon_chain",
+    "call_soon_batch",
+    "call_later_cancel",
+    "call_later_cancel_turns",
+    "sleep_zero",
+    "sleep_one_ms",
+    "create_task",
+    "gather_ten",
+    "queue_handoff",
+    "queue_get",
+    "lock_contended",
+    "lock_free",
+    "semaphore_contended",
+    "future_await",
+    "timeout",
+    "wait_for",
+    "task_group",
+    "executor",
+    "threadsafe",
+    "threadsafe_from_thread",
+    "sleeping_tasks",
+    "idle_connections",
+    "echo_protocol",
+    "echo_two_writes",
+    "echo_streams",
+    "echo_sock",
+)
+
+
+def load() -> dict[str, Workload]:
+    """The workloads by the name of their module."""
+    names = [f"{__name__}.{name}" for name in ORDER]
+    return {name: import_module(name).WORKLOAD for name in names}
