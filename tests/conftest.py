@@ -76,8 +76,8 @@ def plain(what: Any) -> Any:
     if isinstance(what, str):
         what = re.sub(r"0x[0-9a-f]+", "0x…", what)
         what = re.sub(r"\bTask-\d+\b", "Task-N", what)
-        what = re.sub(r"<(_UnixSelectorEventLoop|EventLoop|rondeau\.\S*EventLoop)\b", "<Loop", what)
-        return re.sub(r"<Future\s", "<Future ", what)
+        what = re.sub(r"\bwhen=[\d.]+", "when=…", what)
+        return re.sub(r"<(_UnixSelectorEventLoop|EventLoop|rondeau\.\S*EventLoop)\b", "<Loop", what)
     return what
 
 
