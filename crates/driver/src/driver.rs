@@ -1,30 +1,41 @@
-//! The driver itself: one epoll, one wake, one hot buffer.
+//! The driver itself: one epoll, one wake, one hot buffer, and the files' back end.
+//!
+//! Owned by a face's loop. `add`, `modify`, `remove`, `waker` and `park` take `&self` and touch nothing but the kernel,
+//! so other threads may register descriptors while the loop's thread parks; everything about files takes `&mut self`
+//! and belongs to the loop's thread. The driver may move between runs of the loop, not during one.
+//!
+//! After a `fork`, epoll, eventfd and ring are shared with the parent: the child must let the driver be (dropping it
+//! is safe and touches no operation) and make its own.
 
 use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
+use crate::files::Files;
+use crate::op::{Done, Op, OpId};
 use crate::poll::{Epoll, Events, Interest, WAKE};
-use crate::probe::Choice;
+use crate::probe::{Backend, Choice};
 use crate::waker::Waker;
 
 /// The size of the one read buffer.
 const HOT: usize = 256 * 1024;
 
-/// Watches descriptors and parks the loop's thread.
-#[derive(Debug)]
+/// Watches descriptors, carries out operations on files, and parks the loop's thread.
+///
+/// Dropping it cancels what is in flight and waits for it, since the kernel may be writing to the buffers.
 pub struct Driver {
+    files: Files, // first: what it lands may still signal the wake
     epoll: Epoll,
     waker: Waker,
     hot: Vec<u8>,
 }
 
 impl Driver {
-    /// An epoll instance and its wake.
+    /// An epoll instance and its wake; the files' back end is made at their first operation.
     ///
     /// # Errors
-    /// What `epoll_create1(2)` or `eventfd(2)` failed with.
-    pub fn new(_choice: Choice) -> io::Result<Driver> {
+    /// What `epoll_create1(2)` or `eventfd(2)` failed with; with [`Choice::Uring`], that io_uring is refused and why.
+    pub fn new(choice: Choice) -> io::Result<Driver> {
         let epoll = Epoll::new()?;
         let waker = Waker::new()?;
         epoll.control(
@@ -33,7 +44,9 @@ impl Driver {
             Interest::READ | Interest::EDGE,
             WAKE,
         )?;
+        let files = Files::new(choice, waker.clone())?;
         Ok(Driver {
+            files,
             epoll,
             waker,
             hot: Vec::new(),
@@ -92,6 +105,62 @@ impl Driver {
         self.epoll.fd()
     }
 
+    /// Queues a one-shot operation. It begins at the next [`Driver::flush`] (threads begin at once) and ends in
+    /// [`Driver::reap`]. The loop's thread only.
+    ///
+    /// ```
+    /// use rondeau_driver::{Choice, Driver, Events, Op, Output};
+    ///
+    /// let mut driver = Driver::new(Choice::Auto)?;
+    /// let path = c"/etc/hostname".into();
+    /// let id = driver.submit(Op::Open { path, flags: libc::O_RDONLY, mode: 0 }, 7);
+    /// driver.flush();
+    /// let done = loop {
+    ///     if let Some(done) = driver.reap() {
+    ///         break done;
+    ///     }
+    ///     driver.park(&mut Events::new(), None)?;
+    /// };
+    /// assert_eq!((done.id, done.waiter), (id, 7));
+    /// assert!(matches!(done.result, Ok(Output::Fd(_)) | Err(_)));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn submit(&mut self, op: Op, waiter: u64) -> OpId {
+        self.files.submit(op, waiter)
+    }
+
+    /// Gives the kernel what is queued, in one system call. To be called before a park; free when nothing is queued.
+    #[inline]
+    pub fn flush(&mut self) {
+        self.files.flush();
+    }
+
+    /// Asks the kernel to end an operation early. Its completion still comes, with `ECANCELED` or with its result;
+    /// an id that is not in flight is nobody's.
+    pub fn cancel(&mut self, id: OpId) {
+        self.files.cancel(id);
+    }
+
+    /// The next operation that has ended. To be called after each park, until it returns `None`: what is left lying
+    /// does not end the next park.
+    #[inline]
+    pub fn reap(&mut self) -> Option<Done> {
+        self.files.reap()
+    }
+
+    /// Operations whose completion is still to be reaped.
+    #[inline]
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.files.in_flight()
+    }
+
+    /// What serves files, and why.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        self.files.backend()
+    }
+
     /// The one 256 KiB buffer for reads, allocated at first use and lent until the next call.
     #[inline]
     pub fn hot(&mut self) -> &mut [u8] {
@@ -99,5 +168,14 @@ impl Driver {
             self.hot = vec![0; HOT];
         }
         &mut self.hot
+    }
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Driver")
+            .field("fd", &self.fd())
+            .field("in_flight", &self.in_flight())
+            .finish_non_exhaustive()
     }
 }

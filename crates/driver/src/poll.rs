@@ -109,6 +109,14 @@ impl Readiness {
         self.any(libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR)
     }
 
+    /// Reads will find the end of file or an error once what is buffered was read (`EPOLLRDHUP`, `EPOLLHUP` or
+    /// `EPOLLERR`): with [`Interest::EDGE`], no further report says so.
+    #[inline]
+    #[must_use]
+    pub const fn read_closed(self) -> bool {
+        self.any(libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR)
+    }
+
     /// Both directions are closed (`EPOLLHUP`).
     #[inline]
     #[must_use]

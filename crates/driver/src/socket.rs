@@ -175,6 +175,20 @@ pub fn connect(fd: RawFd, addr: &SockAddr) -> io::Result<()> {
     Ok(())
 }
 
+/// A new stream socket on its way to `addr`; `true`: not there yet, so wait until it is writable and [`take_error`].
+///
+/// # Errors
+/// The errno of `socket(2)` or `connect(2)`.
+pub fn dial(addr: &SockAddr) -> io::Result<(OwnedFd, bool)> {
+    use std::os::fd::AsRawFd;
+    let socket = open(addr.family(), libc::SOCK_STREAM)?;
+    match connect(socket.as_raw_fd(), addr) {
+        Ok(()) => Ok((socket, false)),
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok((socket, true)),
+        Err(error) => Err(error),
+    }
+}
+
 /// A new socket: `domain` as [`SockAddr::family`] says, `kind` `SOCK_STREAM` or `SOCK_DGRAM`.
 ///
 /// # Errors

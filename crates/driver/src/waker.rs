@@ -53,4 +53,11 @@ impl Waker {
         // wake is pending anyway.
         unsafe { libc::write(self.fd.as_raw_fd(), (&raw const one).cast(), 8) };
     }
+
+    /// Forgets the wakes so far, for a descriptor that is polled by level.
+    pub(crate) fn clear(&self) {
+        let mut count = 0_u64;
+        // SAFETY: the kernel writes the 8 bytes of `count`; at zero it fails with EAGAIN, which is as good.
+        unsafe { libc::read(self.fd.as_raw_fd(), (&raw mut count).cast(), 8) };
+    }
 }

@@ -1,0 +1,79 @@
+//! The io_uring form of each operation.
+//!
+//! The opcodes are those of Linux 5.1–5.11 (`io_uring_enter(2)`); [`NEEDED`] names them for the probe.
+
+use io_uring::{opcode, squeue, types};
+use std::os::fd::AsRawFd;
+
+use crate::op::{Flight, Op};
+use crate::perform::AT_MOST;
+
+/// Every opcode that [`encode`] may produce, and the cancel.
+pub(crate) const NEEDED: [u8; 9] = [
+    opcode::OpenAt::CODE,
+    opcode::Read::CODE,
+    opcode::Write::CODE,
+    opcode::Fsync::CODE,
+    opcode::Statx::CODE,
+    opcode::Close::CODE,
+    opcode::UnlinkAt::CODE,
+    opcode::RenameAt::CODE,
+    opcode::AsyncCancel::CODE,
+];
+
+/// "At the file's own position, and move it" (`IORING_FEAT_RW_CUR_POS`, Linux 5.6).
+const HERE: u64 = u64::MAX;
+
+/// The submission entry. It points into the flight's heap memory (buffer, paths, stat), never into the flight itself,
+/// so the flight may be moved but not dropped or changed until the completion has come.
+pub(crate) fn encode(flight: &mut Flight) -> squeue::Entry {
+    let cwd = types::Fd(libc::AT_FDCWD);
+    let entry = match &mut flight.op {
+        Op::Open { path, flags, mode } => opcode::OpenAt::new(cwd, path.as_ptr())
+            .flags(*flags | libc::O_CLOEXEC)
+            .mode(*mode)
+            .build(),
+        Op::Read { fd, buf, offset } => {
+            let spare = buf.spare_capacity_mut();
+            let len = spare.len().min(AT_MOST) as u32;
+            opcode::Read::new(types::Fd(fd.as_raw_fd()), spare.as_mut_ptr().cast(), len)
+                .offset(offset.unwrap_or(HERE))
+                .build()
+        }
+        Op::Write { fd, buf, offset } => {
+            let bytes = buf.as_slice();
+            let len = bytes.len().min(AT_MOST) as u32;
+            opcode::Write::new(types::Fd(fd.as_raw_fd()), bytes.as_ptr(), len)
+                .offset(offset.unwrap_or(HERE))
+                .build()
+        }
+        Op::Fsync { fd, data_only } => {
+            let flags = if *data_only {
+                types::FsyncFlags::DATASYNC
+            } else {
+                types::FsyncFlags::empty()
+            };
+            opcode::Fsync::new(types::Fd(fd.as_raw_fd()))
+                .flags(flags)
+                .build()
+        }
+        Op::Statx {
+            dir,
+            path,
+            flags,
+            mask,
+        } => {
+            let dir = dir.as_ref().map_or(cwd, |fd| types::Fd(fd.as_raw_fd()));
+            opcode::Statx::new(dir, path.as_ptr(), flight.stat.as_mut_ptr().cast())
+                .flags(*flags)
+                .mask(*mask)
+                .build()
+        }
+        Op::Close(fd) => opcode::Close::new(types::Fd(fd.as_raw_fd())).build(),
+        Op::Unlink { path } => opcode::UnlinkAt::new(cwd, path.as_ptr()).build(),
+        Op::Rename { from, to } => {
+            opcode::RenameAt::new(cwd, from.as_ptr(), cwd, to.as_ptr()).build()
+        }
+    };
+    entry.user_data(flight.id.0)
+}

@@ -1,0 +1,236 @@
+//! A one-shot operation on files, as data: what it is, what it owns, what its result means.
+//!
+//! The faces build an [`Op`] and give it to [`crate::Driver::submit`]; both back ends match on it. A new operation
+//! touches three places, and the compiler names them: this file, its io_uring form (`encode.rs`) and its blocking
+//! system call (`perform.rs`).
+//!
+//! An operation owns all the kernel reads or writes (buffers, paths) and shares its descriptor, until its completion
+//! has come: no buffer is freed under the kernel and no descriptor number is reused meanwhile. Cancelling only asks.
+//!
+//! Rejected: borrowed buffers (a dropped future would free them under the kernel); bare descriptor numbers (closing a
+//! file while a write is queued would send it to whatever is opened next).
+
+use std::ffi::CString;
+use std::fmt;
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use std::sync::Arc;
+
+use crate::errno::Errno;
+
+/// A descriptor shared by its owner and the operations in flight on it; the last one to let go closes it.
+pub type SharedFd = Arc<OwnedFd>;
+
+/// What is to be done. Paths are relative to the working directory at the time it is done.
+///
+/// Where an `offset` is `None`, the file's own position is used and moved, as pipes and terminals need; the
+/// descriptor should then be a blocking one (a non-blocking one may answer `EAGAIN`).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Op {
+    /// `open(2)`, always close-on-exec. Gives [`Output::Fd`].
+    Open {
+        /// Which file.
+        path: CString,
+        /// `O_RDONLY`, `O_CREAT` and so on.
+        flags: i32,
+        /// The permissions of a created file.
+        mode: u32,
+    },
+    /// `pread(2)` into the spare capacity of `buf`, which must have some; its length grows by what was read. Gives
+    /// [`Output::Count`], 0 at the end of file.
+    Read {
+        /// Where from.
+        fd: SharedFd,
+        /// Where to.
+        buf: Vec<u8>,
+        /// At which byte of the file.
+        offset: Option<u64>,
+    },
+    /// `pwrite(2)`. Gives [`Output::Count`], which may be less than there was.
+    Write {
+        /// Where to.
+        fd: SharedFd,
+        /// What.
+        buf: Buf,
+        /// At which byte of the file.
+        offset: Option<u64>,
+    },
+    /// `fsync(2)`, or `fdatasync(2)`.
+    Fsync {
+        /// Which file.
+        fd: SharedFd,
+        /// Leave out the times (`fdatasync`).
+        data_only: bool,
+    },
+    /// `statx(2)`. Gives [`Output::Statx`].
+    Statx {
+        /// Where `path` begins; `None`: the working directory.
+        dir: Option<SharedFd>,
+        /// Which file; empty, with `AT_EMPTY_PATH`: `dir` itself.
+        path: CString,
+        /// `AT_SYMLINK_NOFOLLOW` and so on.
+        flags: i32,
+        /// What is asked for: `STATX_BASIC_STATS` and so on.
+        mask: u32,
+    },
+    /// `close(2)`. The descriptor is closed whatever comes back, also when cancelled.
+    Close(OwnedFd),
+    /// `unlink(2)`.
+    Unlink {
+        /// Which name.
+        path: CString,
+    },
+    /// `rename(2)`.
+    Rename {
+        /// The old name.
+        from: CString,
+        /// The new name.
+        to: CString,
+    },
+}
+
+/// Bytes to be written, with whatever keeps them alive.
+#[non_exhaustive]
+pub enum Buf {
+    /// Owned bytes.
+    Vec(Vec<u8>),
+    /// Bytes that live for ever.
+    Static(&'static [u8]),
+    /// Bytes of an owner that gives the same ones each time (a Python `bytes`, an `Arc<[u8]>`).
+    Owner(Box<dyn AsRef<[u8]> + Send + Sync>),
+}
+
+impl Buf {
+    /// The bytes.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Buf::Vec(bytes) => bytes,
+            Buf::Static(bytes) => bytes,
+            Buf::Owner(owner) => (**owner).as_ref(),
+        }
+    }
+}
+
+impl From<Vec<u8>> for Buf {
+    fn from(bytes: Vec<u8>) -> Buf {
+        Buf::Vec(bytes)
+    }
+}
+
+impl fmt::Debug for Buf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Buf({} bytes)", self.as_slice().len())
+    }
+}
+
+/// Names an operation in flight.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct OpId(pub(crate) u64);
+
+/// What an operation that went well gave.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Output {
+    /// Nothing but that it went well.
+    Unit,
+    /// Bytes read or written.
+    Count(usize),
+    /// The opened file.
+    Fd(OwnedFd),
+    /// What is known of a file; `stx_mask` says which fields count.
+    Statx(Box<libc::statx>),
+}
+
+/// An operation that has ended.
+#[derive(Debug)]
+pub struct Done {
+    /// What [`crate::Driver::submit`] returned.
+    pub id: OpId,
+    /// What [`crate::Driver::submit`] was given.
+    pub waiter: u64,
+    /// How it went; `ECANCELED` when a cancel came in time.
+    pub result: Result<Output, Errno>,
+    /// The buffer of a read or write, back at its owner.
+    pub buf: Option<Buf>,
+}
+
+impl Done {
+    /// The buffer of a read (or of a write from a `Vec`).
+    #[must_use]
+    pub fn into_vec(self) -> Option<Vec<u8>> {
+        if let Some(Buf::Vec(bytes)) = self.buf {
+            Some(bytes)
+        } else {
+            None
+        }
+    }
+}
+
+/// An operation with what it needs until its completion: the unit that the back ends keep.
+pub(crate) struct Flight {
+    pub(crate) id: OpId,
+    pub(crate) waiter: u64,
+    pub(crate) op: Op,
+    /// Where a statx writes to; on the heap, so that the flight may be moved. Capacity one, length zero.
+    pub(crate) stat: Vec<libc::statx>,
+}
+
+impl Flight {
+    pub(crate) fn new(id: OpId, waiter: u64, op: Op) -> Self {
+        let stat = Vec::with_capacity(usize::from(matches!(op, Op::Statx { .. })));
+        Flight {
+            id,
+            waiter,
+            op,
+            stat,
+        }
+    }
+
+    /// Reads the kernel's answer: a count or descriptor, or an errno negated.
+    ///
+    /// # Safety
+    /// `result` must be the answer to this very operation, carried out on these very buffers: a read is believed to
+    /// have filled as many bytes as it says, an open to have made that descriptor, a close to have closed its own.
+    pub(crate) unsafe fn finish(mut self, result: i32) -> Done {
+        let errno = (result < 0).then_some(Errno(-result));
+        let mut buf = None;
+        let mut output = Output::Unit;
+        match self.op {
+            Op::Open { .. } if errno.is_none() => {
+                // SAFETY: the caller vouches that the kernel made this descriptor for this operation.
+                output = Output::Fd(unsafe { OwnedFd::from_raw_fd(result) });
+            }
+            Op::Read { buf: mut bytes, .. } => {
+                let count = result.max(0) as usize;
+                let len = bytes.len() + count;
+                assert!(
+                    len <= bytes.capacity(),
+                    "the kernel was given the spare capacity only"
+                );
+                // SAFETY: the caller vouches that the kernel filled `count` bytes after the old length.
+                unsafe { bytes.set_len(len) };
+                (buf, output) = (Some(Buf::Vec(bytes)), Output::Count(count));
+            }
+            Op::Write { buf: bytes, .. } => {
+                (buf, output) = (Some(bytes), Output::Count(result.max(0) as usize));
+            }
+            Op::Statx { .. } if errno.is_none() => {
+                // SAFETY: the caller vouches that the kernel filled the one element there is room for.
+                unsafe { self.stat.set_len(1) };
+                output = Output::Statx(Box::new(self.stat[0]));
+            }
+            // Cancelled before it began, a close leaves the descriptor open; dropping it closes it. In all other
+            // cases the number is free, also after an error (close(2)), and must not be closed a second time.
+            Op::Close(fd) if result != -libc::ECANCELED => drop(fd.into_raw_fd()),
+            _ => {}
+        }
+        let result = errno.map_or(Ok(output), Err);
+        Done {
+            id: self.id,
+            waiter: self.waiter,
+            result,
+            buf,
+        }
+    }
+}
