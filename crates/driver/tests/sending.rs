@@ -109,10 +109,8 @@ fn a_pipe_takes_them_too() {
     let (to, from) = io::pipe().unwrap();
     for fd in [to.as_raw_fd(), from.as_raw_fd()] {
         // SAFETY: no pointers are passed.
-        assert_eq!(
-            unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK) },
-            0
-        );
+        let set = unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK) };
+        assert_eq!(set, 0);
     }
     assert_eq!(deliver(from.as_raw_fd(), to.as_raw_fd(), &parts([10])), 0);
     assert!(
