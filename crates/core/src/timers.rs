@@ -129,6 +129,11 @@ impl<H> Timers<H> {
         self.len() == 0
     }
 
+    /// The live handles, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &H> {
+        self.slots.iter().filter_map(|slot| slot.handle.as_ref())
+    }
+
     /// Takes all handles, in no order.
     pub fn drain(&mut self) -> impl Iterator<Item = H> + '_ {
         self.heap.clear();

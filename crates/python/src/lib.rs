@@ -1,0 +1,76 @@
+//! The extension module `rondeau._core`: the loop for Python coroutines, in raw ffi.
+//!
+//! Where to look: `event_loop` schedules and turns, `handle` is what it runs, `future` and `task` are what coroutines wait with,
+//! `transport` is what they talk through, `ffi` is how any of it speaks to CPython, `door` is where asyncio's own objects come in.
+//! `python/rondeau` puts it together; nothing here runs once per loop or per connection if Python could do it.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("rondeau speaks to Linux only: epoll, eventfd, io_uring");
+
+mod door;
+mod errors;
+mod event_loop;
+mod ffi;
+mod future;
+mod handle;
+mod ready;
+mod task;
+mod transport;
+
+use crate::ffi::{Python, args::raise, names};
+use pyo3_ffi as c;
+use std::ffi::{c_int, c_void};
+use std::ptr;
+
+fn fill(module: *mut c::PyObject) -> Python<()> {
+    names::intern()?;
+    door::open()?;
+    handle::init(module)?;
+    transport::init(module)?;
+    event_loop::init(module)?;
+    future::init(module)?;
+    task::init(module)?;
+    Ok(())
+}
+
+unsafe extern "C" fn exec(module: *mut c::PyObject) -> c_int {
+    // SAFETY: the GIL is held by the import.
+    unsafe {
+        if c::PyInterpreterState_Get() != c::PyInterpreterState_Main() {
+            raise(
+                c::PyExc_ImportError,
+                "rondeau does not run in subinterpreters: its types are shared by the process; run it in the main interpreter",
+            );
+            return -1;
+        }
+    }
+    if fill(module).is_ok() { 0 } else { -1 }
+}
+
+/// The module's entry point, by the name that CPython looks for.
+///
+/// # Safety
+/// Called by CPython's import with the GIL held.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn PyInit__core() -> *mut c::PyObject {
+    let slots = ffi::types::table([
+        c::PyModuleDef_Slot { slot: c::Py_mod_exec, value: exec as *mut c_void },
+        #[cfg(Py_3_12)]
+        c::PyModuleDef_Slot { slot: c::Py_mod_multiple_interpreters, value: c::Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED },
+        #[cfg(Py_3_13)]
+        c::PyModuleDef_Slot { slot: c::Py_mod_gil, value: c::Py_MOD_GIL_USED },
+    ]);
+    let definition = Box::leak(Box::new(c::PyModuleDef {
+        m_base: c::PyModuleDef_HEAD_INIT,
+        m_name: c"rondeau._core".as_ptr(),
+        m_doc: c"Rondeau's native loop, tasks and transports.".as_ptr(),
+        m_size: 0,
+        m_methods: ptr::null_mut(),
+        m_slots: slots.cast(),
+        m_traverse: None,
+        m_clear: None,
+        m_free: None,
+    }));
+    // SAFETY: the definition lives as long as the process.
+    unsafe { c::PyModuleDef_Init(definition) }
+}

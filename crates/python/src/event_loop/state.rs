@@ -2,8 +2,9 @@
 //!
 //! Read by every file of `event_loop/`, by tasks and by transports. All of it is touched under the GIL only. A borrow of
 //! a part ends before Python code can run (a call, a DECREF, an allocation): such code may come back to the same part.
-//! `agenda` and `timers` belong to any thread that holds the GIL and are never borrowed while the loop is parked;
-//! `events` belongs to the loop's thread alone.
+//! Three cells and not one, since `park` releases the GIL: the parts belong to any thread that holds the GIL and are never
+//! borrowed while the loop is parked; the driver is shared (`&Driver` names descriptors, which the kernel serialises); the
+//! events belong to the loop's thread alone.
 
 use crate::ready::Ready;
 use pyo3_ffi as ffi;
@@ -12,16 +13,19 @@ use rondeau_driver::{Driver, Events, Waker};
 use std::ptr::NonNull;
 
 use super::descriptors::Descriptors;
+use crate::transport::Chunk;
 
 /// An instance of `_core.EventLoop`: CPython's header, then ours.
 #[repr(C)]
 pub struct LoopObject {
     ob_base: ffi::PyObject,
-    /// What the loop owns.
-    pub parts: Parts,
+    parts: Parts,
+    driver: Driver,
+    /// Events of the last `park`.
+    events: Events,
 }
 
-/// What the loop owns.
+/// What the loop owns, under the GIL.
 pub struct Parts {
     /// What runs in the next batch.
     pub agenda: Agenda<Ready>,
@@ -35,6 +39,8 @@ pub struct Parts {
     pub descriptors: Descriptors,
     /// Transports that were written to in this callback, each a strong reference.
     pub dirty: Vec<NonNull<ffi::PyObject>>,
+    /// Buffers that were sent and wait to be released; empty between uses, kept for its memory.
+    pub sent: Vec<Chunk>,
     /// Ends `park` from any thread.
     pub waker: Waker,
     /// True while the loop waits in the kernel: a push must wake it.
@@ -55,10 +61,6 @@ pub struct Parts {
     pub task_factory: *mut ffi::PyObject,
     /// The native task whose step is announced as the current one (owned by `task::current`); NULL when none.
     pub current: *mut ffi::PyObject,
-    /// Events of the last `park`.
-    pub events: Events,
-    /// The kernel's side.
-    pub driver: Driver,
 }
 
 /// A loop that is known to be native: a borrowed pointer, valid as long as the object lives.
@@ -106,6 +108,66 @@ impl Loop {
     pub unsafe fn parts<'a>(self) -> &'a mut Parts {
         // SAFETY: the caller's contract.
         unsafe { &mut (*self.0.as_ptr()).parts }
+    }
+
+    /// The kernel's side, shared.
+    ///
+    /// # Safety
+    /// The object lives.
+    #[inline]
+    pub unsafe fn driver<'a>(self) -> &'a Driver {
+        // SAFETY: the caller's contract; a `&mut Driver` exists only inside `driver_mut`'s callers.
+        unsafe { &(*self.0.as_ptr()).driver }
+    }
+
+    /// The kernel's side, alone: for the hot buffer and for file operations.
+    ///
+    /// # Safety
+    /// As for `parts`, on the loop's thread (so it is not parked).
+    #[inline]
+    #[expect(clippy::mut_from_ref, reason = "the caller's contract makes the borrow unique")]
+    pub unsafe fn driver_mut<'a>(self) -> &'a mut Driver {
+        // SAFETY: the caller's contract.
+        unsafe { &mut (*self.0.as_ptr()).driver }
+    }
+
+    /// The events of the last park.
+    ///
+    /// # Safety
+    /// On the loop's thread, one borrow at a time.
+    #[inline]
+    #[expect(clippy::mut_from_ref, reason = "the caller's contract makes the borrow unique")]
+    pub unsafe fn events<'a>(self) -> &'a mut Events {
+        // SAFETY: the caller's contract.
+        unsafe { &mut (*self.0.as_ptr()).events }
+    }
+
+    /// Fills the cells of a new instance.
+    ///
+    /// # Safety
+    /// The instance was just allocated and nobody else knows it.
+    pub unsafe fn fill(self, parts: Parts, driver: Driver) {
+        // SAFETY: the memory is ours and not initialised: written, not assigned.
+        unsafe {
+            let object = self.0.as_ptr();
+            (&raw mut (*object).parts).write(parts);
+            (&raw mut (*object).driver).write(driver);
+            (&raw mut (*object).events).write(Events::new());
+        }
+    }
+
+    /// Drops the cells of a dying instance: events, parts, then the driver with its descriptors.
+    ///
+    /// # Safety
+    /// Called once, with the parts emptied of all references; nobody uses the instance afterwards.
+    pub unsafe fn empty(self) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let object = self.0.as_ptr();
+            std::ptr::drop_in_place(&raw mut (*object).events);
+            std::ptr::drop_in_place(&raw mut (*object).parts);
+            std::ptr::drop_in_place(&raw mut (*object).driver);
+        }
     }
 
     /// Puts `ready` at the end of the agenda; wakes the loop where another thread does so while it is parked.

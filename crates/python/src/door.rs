@@ -1,0 +1,129 @@
+//! The one door through which asyncio's own objects come in. Filled once at import, read everywhere.
+
+use crate::ffi::{Python, Raised, compat, gil::GilCell, owned::Owned};
+use pyo3_ffi as ffi;
+use std::ffi::CStr;
+use std::ptr;
+
+/// Byte offsets of `asyncio.Handle`'s and `TimerHandle`'s slots in an instance, from their member descriptors.
+#[derive(Clone, Copy)]
+#[expect(missing_docs, reason = "each field is the slot that it is called by")]
+pub struct HandleSlots {
+    pub callback: isize,
+    pub args: isize,
+    pub loop_: isize,
+    pub context: isize,
+    pub cancelled: isize,
+    pub source_traceback: isize,
+    pub repr: isize,
+    pub when: isize,
+    pub scheduled: isize,
+    /// The end of `asyncio.Handle`'s and of `asyncio.TimerHandle`'s instances.
+    pub handle_size: usize,
+    pub timer_size: usize,
+}
+
+/// asyncio's objects; all are immortal for the life of the process (strong references that are never released).
+#[expect(missing_docs, reason = "each field is the object that it is called by")]
+pub struct Door {
+    pub slots: HandleSlots,
+    pub handle: *mut ffi::PyTypeObject,
+    pub timer_handle: *mut ffi::PyTypeObject,
+    pub transport: *mut ffi::PyTypeObject,
+    pub buffered_protocol: *mut ffi::PyTypeObject,
+    /// `rondeau._cold`: what runs rarely enough to be Python.
+    pub cold: *mut ffi::PyObject,
+    pub empty_tuple: *mut ffi::PyObject,
+    pub zero: *mut ffi::PyObject,
+}
+
+static DOOR: GilCell<Option<Door>> = GilCell::new(None);
+
+/// asyncio's objects.
+#[inline]
+pub fn door() -> &'static Door {
+    // SAFETY: written once by `open` during import, before any native object exists, and only read afterwards.
+    unsafe { DOOR.get().as_ref().expect("the module's exec slot opened the door before making any type") }
+}
+
+/// Imports what is needed; called once, by the module's exec slot.
+pub fn open() -> Python<()> {
+    let events = import(c"asyncio.events")?;
+    let transports = import(c"asyncio.transports")?;
+    let protocols = import(c"asyncio.protocols")?;
+    let handle = attribute(&events, c"Handle")?;
+    let timer_handle = attribute(&events, c"TimerHandle")?;
+    let slots = HandleSlots {
+        callback: slot(&handle, c"_callback")?,
+        args: slot(&handle, c"_args")?,
+        loop_: slot(&handle, c"_loop")?,
+        context: slot(&handle, c"_context")?,
+        cancelled: slot(&handle, c"_cancelled")?,
+        source_traceback: slot(&handle, c"_source_traceback")?,
+        repr: slot(&handle, c"_repr")?,
+        when: slot(&timer_handle, c"_when")?,
+        scheduled: slot(&timer_handle, c"_scheduled")?,
+        handle_size: instance_size(&handle),
+        timer_size: instance_size(&timer_handle),
+    };
+    // SAFETY: no other borrow of the cell lives; the GIL is held by the import.
+    unsafe {
+        *DOOR.get() = Some(Door {
+            slots,
+            handle: handle.into_ptr().cast(),
+            timer_handle: timer_handle.into_ptr().cast(),
+            transport: attribute(&transports, c"Transport")?.into_ptr().cast(),
+            buffered_protocol: attribute(&protocols, c"BufferedProtocol")?.into_ptr().cast(),
+            cold: import(c"rondeau._cold")?.into_ptr(),
+            empty_tuple: Owned::new(ffi::PyTuple_New(0))?.into_ptr(),
+            zero: Owned::new(ffi::PyLong_FromLong(0))?.into_ptr(),
+        });
+    }
+    Ok(())
+}
+
+/// `import name`.
+pub fn import(name: &CStr) -> Python<Owned> {
+    // SAFETY: the name ends in NUL.
+    unsafe { Owned::new(ffi::PyImport_ImportModule(name.as_ptr())) }
+}
+
+/// `object.name`.
+pub fn attribute(object: &Owned, name: &CStr) -> Python<Owned> {
+    // SAFETY: `object` is live and the name ends in NUL.
+    unsafe { Owned::new(ffi::PyObject_GetAttrString(object.as_ptr(), name.as_ptr())) }
+}
+
+fn instance_size(kind: &Owned) -> usize {
+    // SAFETY: what `attribute` returned for a class of asyncio is a type object.
+    unsafe { (*kind.as_ptr().cast::<ffi::PyTypeObject>()).tp_basicsize as usize }
+}
+
+fn slot(kind: &Owned, name: &CStr) -> Python<isize> {
+    let descriptor = attribute(kind, name)?;
+    // SAFETY: the descriptor is live.
+    match unsafe { compat::slot_offset(descriptor.as_ptr()) } {
+        Some(offset) => Ok(offset),
+        None => {
+            // SAFETY: the format has one %s and gets one C string; the name ends in NUL.
+            unsafe {
+                ffi::PyErr_Format(
+                    ffi::PyExc_ImportError,
+                    c"rondeau: asyncio.Handle.%s is not a slot in this Python; this version of rondeau does not know it".as_ptr(),
+                    name.as_ptr(),
+                );
+            }
+            Err(Raised)
+        }
+    }
+}
+
+/// Calls a function of `rondeau._cold` with borrowed arguments.
+#[cold]
+pub fn cold(function: &CStr, args: &[*mut ffi::PyObject]) -> Python<Owned> {
+    // SAFETY: the module and the arguments live; the vectorcall reads `args.len()` pointers.
+    unsafe {
+        let function = Owned::new(ffi::PyObject_GetAttrString(door().cold, function.as_ptr()))?;
+        Owned::new(ffi::PyObject_Vectorcall(function.as_ptr(), args.as_ptr(), args.len(), ptr::null_mut()))
+    }
+}

@@ -1,0 +1,361 @@
+//! The native base of `rondeau.EventLoop`: the type `_core.EventLoop`, its life and its attributes.
+//!
+//! `python/rondeau/loop.py` puts it in front of asyncio's own Unix loop: what runs per callback, per await or per packet is
+//! here, what runs once per loop or per connection is asyncio's Python code, in each version's own form.
+
+pub mod descriptors;
+mod schedule;
+mod slow;
+pub mod state;
+mod turn;
+pub mod watch;
+
+use crate::ffi::{
+    Python, Raised,
+    args::raise,
+    gil::GilCell,
+    owned::Owned,
+    types::{Type, attribute, fast, fast_keywords, noargs, one, table},
+};
+use crate::{errors, transport};
+use descriptors::Descriptors;
+use pyo3_ffi as ffi;
+use rondeau_core::{Agenda, Clock, Pace, Timers};
+use rondeau_driver::{Choice, Driver};
+use state::{Loop, LoopObject, Parts};
+use std::ffi::{c_int, c_void};
+use std::ptr;
+
+static TYPE: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());
+
+/// The type `_core.EventLoop`.
+#[inline]
+pub fn loop_type() -> *mut ffi::PyTypeObject {
+    // SAFETY: written once at import.
+    unsafe { *TYPE.get() }
+}
+
+unsafe extern "C" fn new(kind: *mut ffi::PyTypeObject, _: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    let choice = match Choice::from_env() {
+        Ok(choice) => choice,
+        Err(bad) => {
+            // SAFETY: ValueError is live.
+            unsafe { raise(ffi::PyExc_ValueError, &bad.to_string()) };
+            return ptr::null_mut();
+        }
+    };
+    let driver = match Driver::new(choice) {
+        Ok(driver) => driver,
+        Err(error) => {
+            errors::raise_os_error(&error);
+            return ptr::null_mut();
+        }
+    };
+    let parts = Parts {
+        agenda: Agenda::new(),
+        timers: Timers::new(),
+        pace: Pace::new(),
+        clock: Clock::real(),
+        descriptors: Descriptors::default(),
+        dirty: Vec::new(),
+        sent: Vec::new(),
+        waker: driver.waker(),
+        parked: false,
+        in_turn: false,
+        stopping: false,
+        closed: false,
+        debug: false,
+        direct: true,
+        thread: 0,
+        task_factory: ptr::null_mut(),
+        current: ptr::null_mut(),
+    };
+    // SAFETY: the allocation is large enough for a LoopObject; its parts are written before anyone else sees it. It is tracked
+    // from its allocation on, but no collection can run between the two.
+    unsafe {
+        let alloc = (*kind).tp_alloc.unwrap_or(ffi::PyType_GenericAlloc);
+        let object = alloc(kind, 0);
+        if !object.is_null() {
+            Loop::from_object(object).fill(parts, driver);
+        }
+        object
+    }
+}
+
+/// Everything that the loop holds, taken out of it: what is released may come back to an empty loop.
+fn take_all(parts: &mut Parts) -> Vec<*mut ffi::PyObject> {
+    let mut all: Vec<*mut ffi::PyObject> = parts.agenda.drain().map(|ready| ready.object()).collect();
+    all.extend(parts.timers.drain().map(|ready| ready.object()));
+    all.extend(std::mem::take(&mut parts.dirty).into_iter().map(|object| object.as_ptr()));
+    for slot in parts.descriptors.take() {
+        all.extend(slot.held().into_iter().filter(|object| !object.is_null()));
+    }
+    all
+}
+
+unsafe extern "C" fn traverse(object: *mut ffi::PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+    // SAFETY: the collector calls this on a live instance, with no borrow of its parts alive: borrows end before Python runs.
+    unsafe {
+        let kind = ffi::Py_TYPE(object);
+        let mut result = visit(kind.cast(), arg);
+        let parts = Loop::from_object(object).parts();
+        let ready = parts.agenda.iter().chain(parts.timers.iter()).map(|ready| ready.object());
+        let dirty = parts.dirty.iter().map(|object| object.as_ptr());
+        let watched = parts.descriptors.iter().flat_map(|(_, slot)| slot.held());
+        for held in ready.chain(dirty).chain(watched).chain([parts.task_factory, parts.current]) {
+            if result == 0 && !held.is_null() {
+                result = visit(held, arg);
+            }
+        }
+        result
+    }
+}
+
+unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {
+    // SAFETY: what is taken out is released only after the parts are empty of it.
+    unsafe {
+        let parts = Loop::from_object(object).parts();
+        let mut all = take_all(parts);
+        all.push(std::mem::replace(&mut parts.task_factory, ptr::null_mut()));
+        all.push(std::mem::replace(&mut parts.current, ptr::null_mut()));
+        for held in all {
+            ffi::Py_XDECREF(held);
+        }
+    }
+    0
+}
+
+unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
+    // SAFETY: the last reference is gone; the parts are emptied, then dropped once, then the memory is freed.
+    unsafe {
+        let kind = ffi::Py_TYPE(object);
+        ffi::PyObject_GC_UnTrack(object.cast());
+        clear(object);
+        Loop::from_object(object).empty();
+        let free = (*kind).tp_free.unwrap_or(ffi::PyObject_GC_Del);
+        free(object.cast());
+        ffi::Py_DECREF(kind.cast());
+    }
+}
+
+unsafe fn none() -> *mut ffi::PyObject {
+    // SAFETY: None is live.
+    unsafe {
+        ffi::Py_INCREF(ffi::Py_None());
+        ffi::Py_None()
+    }
+}
+
+unsafe extern "C" fn run(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance, which the reference keeps alive while it runs.
+    unsafe {
+        let alive = Owned::from_borrowed(object);
+        match turn::run(Loop::from_object(alive.as_ptr())) {
+            Ok(()) => none(),
+            Err(Raised) => ptr::null_mut(),
+        }
+    }
+}
+
+unsafe extern "C" fn stop(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe {
+        Loop::from_object(object).parts().stopping = true;
+        none()
+    }
+}
+
+unsafe extern "C" fn wake(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe {
+        Loop::from_object(object).parts().waker.wake();
+        none()
+    }
+}
+
+/// `_release()`: lets go of all that waits, for `close()`.
+unsafe extern "C" fn release(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance; the parts are empty before anything is released.
+    unsafe {
+        let loop_ = Loop::from_object(object);
+        let parts = loop_.parts();
+        let watched: Vec<_> = parts.descriptors.iter().map(|(fd, _)| fd).collect();
+        for fd in watched {
+            let _ = loop_.driver().remove(fd);
+        }
+        for held in take_all(parts) {
+            ffi::Py_DECREF(held);
+        }
+        none()
+    }
+}
+
+/// `_add_callback(handle)`: asyncio's own code queues a handle that it made.
+unsafe extern "C" fn add_callback(object: *mut ffi::PyObject, handle: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance; only a Handle has the slots that the turn reads.
+    unsafe {
+        if ffi::PyObject_TypeCheck(handle, crate::door::door().handle) == 0 {
+            crate::ffi::args::raise_type_error("A Handle is required here");
+            return ptr::null_mut();
+        }
+        if !crate::handle::is_cancelled(handle) {
+            ffi::Py_INCREF(handle);
+            Loop::from_object(object).schedule(crate::ready::Ready::handle(handle));
+        }
+        none()
+    }
+}
+
+unsafe extern "C" fn ignore(_: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: the GIL is held.
+    unsafe { none() }
+}
+
+unsafe fn boolean(value: bool) -> *mut ffi::PyObject {
+    // SAFETY: the GIL is held.
+    unsafe { ffi::PyBool_FromLong(value.into()) }
+}
+
+unsafe extern "C" fn is_running(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe { boolean(Loop::from_object(object).parts().thread != 0) }
+}
+
+unsafe extern "C" fn is_closed(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe { boolean(Loop::from_object(object).parts().closed) }
+}
+
+unsafe extern "C" fn get_debug(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe { boolean(Loop::from_object(object).parts().debug) }
+}
+
+macro_rules! flag {
+    ($get:ident, $set:ident, $field:ident) => {
+        unsafe extern "C" fn $get(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+            // SAFETY: CPython calls this on an instance.
+            unsafe { boolean(Loop::from_object(object).parts().$field) }
+        }
+        unsafe extern "C" fn $set(object: *mut ffi::PyObject, value: *mut ffi::PyObject, _: *mut c_void) -> c_int {
+            // SAFETY: CPython calls this on an instance; NULL means deletion.
+            unsafe {
+                let truth = if value.is_null() { 0 } else { ffi::PyObject_IsTrue(value) };
+                if truth < 0 {
+                    return -1;
+                }
+                Loop::from_object(object).parts().$field = truth == 1;
+            }
+            0
+        }
+    };
+}
+
+flag!(get_stopping, set_stopping, stopping);
+flag!(get_closed, set_closed, closed);
+flag!(get_debug_flag, set_debug_flag, debug);
+flag!(get_direct, set_direct, direct);
+
+unsafe extern "C" fn get_thread(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe {
+        match Loop::from_object(object).parts().thread {
+            0 => none(),
+            thread => ffi::PyLong_FromUnsignedLongLong(thread),
+        }
+    }
+}
+
+unsafe extern "C" fn set_thread(object: *mut ffi::PyObject, value: *mut ffi::PyObject, _: *mut c_void) -> c_int {
+    // SAFETY: CPython calls this on an instance.
+    unsafe {
+        let thread = if value.is_null() || value == ffi::Py_None() { 0 } else { ffi::PyLong_AsUnsignedLongLong(value) };
+        if thread == u64::MAX && !ffi::PyErr_Occurred().is_null() {
+            return -1;
+        }
+        Loop::from_object(object).parts().thread = thread;
+    }
+    0
+}
+
+unsafe extern "C" fn get_factory(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe {
+        match Loop::from_object(object).parts().task_factory {
+            factory if factory.is_null() => none(),
+            factory => Owned::from_borrowed(factory).into_ptr(),
+        }
+    }
+}
+
+unsafe extern "C" fn set_factory(object: *mut ffi::PyObject, value: *mut ffi::PyObject, _: *mut c_void) -> c_int {
+    // SAFETY: CPython calls this on an instance; the new reference is stored before the old one is released.
+    unsafe {
+        let absent = value.is_null() || value == ffi::Py_None();
+        let new = if absent { ptr::null_mut() } else { Owned::from_borrowed(value).into_ptr() };
+        let old = std::mem::replace(&mut Loop::from_object(object).parts().task_factory, new);
+        ffi::Py_XDECREF(old);
+    }
+    0
+}
+
+/// Makes the type and adds it to the module.
+pub fn init(module: *mut ffi::PyObject) -> Python<()> {
+    let methods = table([
+        fast_keywords(c"call_soon", schedule::call_soon, c"call_soon($self, callback, /, *args, context=None)\n--\n\nCall the callback in the loop's next turn; return a Handle."),
+        fast_keywords(c"call_soon_threadsafe", schedule::call_soon_threadsafe, c"call_soon_threadsafe($self, callback, /, *args, context=None)\n--\n\nLike call_soon, from any thread: wakes the loop."),
+        fast_keywords(c"call_later", schedule::call_later, c"call_later($self, delay, callback, /, *args, context=None)\n--\n\nCall the callback in `delay` seconds; return a TimerHandle."),
+        fast_keywords(c"call_at", schedule::call_at, c"call_at($self, when, callback, /, *args, context=None)\n--\n\nCall the callback when time() reaches `when` (seconds); return a TimerHandle."),
+        noargs(c"time", schedule::time, c"time($self, /)\n--\n\nThe loop's clock, in seconds: time.monotonic()."),
+        noargs(c"create_future", schedule::create_future, c"create_future($self, /)\n--\n\nA Future attached to this loop."),
+        fast_keywords(c"create_task", schedule::create_task, c"create_task($self, coro, /, **kwargs)\n--\n\nSchedule a coroutine; return its Task."),
+        fast(c"_add_reader", watch::add_reader, c"_add_reader($self, fd, callback, /, *args)\n--\n\n"),
+        fast(c"_add_writer", watch::add_writer, c"_add_writer($self, fd, callback, /, *args)\n--\n\n"),
+        one(c"_remove_reader", watch::remove_reader, c"_remove_reader($self, fd, /)\n--\n\n"),
+        one(c"_remove_writer", watch::remove_writer, c"_remove_writer($self, fd, /)\n--\n\n"),
+        one(c"_add_callback", add_callback, c"_add_callback($self, handle, /)\n--\n\n"),
+        one(c"_timer_handle_cancelled", ignore, c"_timer_handle_cancelled($self, handle, /)\n--\n\n"),
+        noargs(c"_run", run, c"_run($self, /)\n--\n\nRun turns until stop() was called."),
+        noargs(c"_write_to_self", wake, c"_write_to_self($self, /)\n--\n\nEnd the loop's wait in the kernel; from any thread."),
+        noargs(c"_release", release, c"_release($self, /)\n--\n\nLet go of all that waits."),
+        noargs(c"stop", stop, c"stop($self, /)\n--\n\nStop the loop after the current turn."),
+        noargs(c"is_running", is_running, c"is_running($self, /)\n--\n\nWhether the loop runs."),
+        noargs(c"is_closed", is_closed, c"is_closed($self, /)\n--\n\nWhether the loop was closed."),
+        noargs(c"get_debug", get_debug, c"get_debug($self, /)\n--\n\nWhether debug mode is on."),
+        transport::FOR_SOCKET,
+        transport::ACCEPT,
+        transport::TRANSPORT_OF,
+        transport::TRANSPORTS_OF,
+    ]);
+    let attributes = table([
+        attribute(c"_stopping", get_stopping, Some(set_stopping)),
+        attribute(c"_closed", get_closed, Some(set_closed)),
+        attribute(c"_debug", get_debug_flag, Some(set_debug_flag)),
+        attribute(c"_direct", get_direct, Some(set_direct)),
+        attribute(c"_thread_id", get_thread, Some(set_thread)),
+        attribute(c"_task_factory", get_factory, Some(set_factory)),
+    ]);
+    let kind = Type {
+        name: c"rondeau._core.EventLoop",
+        size: size_of::<LoopObject>(),
+        flags: (ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_BASETYPE) as u64,
+        slots: vec![
+            (ffi::Py_tp_doc, c"The native part of rondeau.EventLoop.".as_ptr() as *mut c_void),
+            (ffi::Py_tp_new, new as *mut c_void),
+            (ffi::Py_tp_dealloc, dealloc as *mut c_void),
+            (ffi::Py_tp_traverse, traverse as *mut c_void),
+            (ffi::Py_tp_clear, clear as *mut c_void),
+            (ffi::Py_tp_methods, methods),
+            (ffi::Py_tp_getset, attributes),
+        ],
+    };
+    // SAFETY: the slots match their numbers and the size is the instance struct's.
+    unsafe {
+        let kind = kind.build(ptr::null_mut())?;
+        if ffi::PyModule_AddType(module, kind.as_ptr().cast()) != 0 {
+            return Err(Raised);
+        }
+        *TYPE.get() = kind.into_ptr().cast();
+    }
+    Ok(())
+}

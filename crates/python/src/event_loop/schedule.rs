@@ -1,0 +1,289 @@
+//! The methods that put something on the loop: `call_soon`, `call_soon_threadsafe`, `call_later`, `call_at`, `time`,
+//! `create_future`, `create_task`.
+//!
+//! Called by every asyncio program. Checks that only debug mode makes are Python, in `rondeau._cold`.
+
+use super::state::Loop;
+use crate::ffi::{
+    Python, Raised,
+    args::{Args, raise, raise_type_error},
+    names::names,
+    owned::Owned,
+};
+use crate::ready::Ready;
+use crate::{door, future, handle, task};
+use pyo3_ffi as ffi;
+use rondeau_core::Time;
+use std::ffi::CStr;
+use std::ptr;
+
+/// Fails with asyncio's message where the loop is closed.
+///
+/// # Safety
+/// The loop lives.
+#[inline]
+pub unsafe fn check_open(loop_: Loop) -> Python<()> {
+    // SAFETY: the caller's contract.
+    if unsafe { loop_.parts().closed } { Err(closed()) } else { Ok(()) }
+}
+
+#[cold]
+fn closed() -> Raised {
+    // SAFETY: RuntimeError is live.
+    unsafe { raise(ffi::PyExc_RuntimeError, "Event loop is closed") }
+}
+
+/// Splits `(callback, *args, context=None)` after `skip` leading arguments.
+#[inline]
+unsafe fn callback_and_args<'a>(
+    call: &Args<'a>,
+    function: &str,
+    skip: usize,
+) -> Python<(*mut ffi::PyObject, &'a [*mut ffi::PyObject], *mut ffi::PyObject)> {
+    if call.positional.len() <= skip {
+        return Err(missing(function, call.positional.len(), skip));
+    }
+    let mut context = [ptr::null_mut()];
+    if call.keyword_count() != 0 {
+        call.keywords(function, [names().context], &mut context)?;
+    }
+    Ok((call.positional[skip], &call.positional[skip + 1..], context[0]))
+}
+
+#[cold]
+fn missing(function: &str, given: usize, skip: usize) -> Raised {
+    let first = if function == "call_at" { "when" } else { "delay" };
+    if given == 0 && skip == 1 {
+        return raise_type_error(&format!("{function}() missing 2 required positional arguments: '{first}' and 'callback'"));
+    }
+    raise_type_error(&format!("{function}() missing 1 required positional argument: 'callback'"))
+}
+
+#[cold]
+unsafe fn debug_checks(loop_: Loop, callback: *mut ffi::PyObject, method: &CStr, thread: bool) -> Python<()> {
+    // SAFETY: the objects live; the name ends in NUL.
+    unsafe {
+        if thread {
+            Owned::new(ffi::PyObject_CallMethodNoArgs(loop_.object(), names()._check_thread))?;
+        }
+        let method = Owned::new(ffi::PyUnicode_FromString(method.as_ptr()))?;
+        let args = [loop_.object(), callback, method.as_ptr()];
+        Owned::new(ffi::PyObject_VectorcallMethod(names()._check_callback, args.as_ptr(), 3, ptr::null_mut()))?;
+    }
+    Ok(())
+}
+
+#[inline]
+unsafe fn soon(self_: *mut ffi::PyObject, call: Args<'_>, method: &CStr, function: &str, own_thread: bool) -> Python<Owned> {
+    // SAFETY: CPython calls the methods on an instance of the type.
+    unsafe {
+        let loop_ = Loop::from_object(self_);
+        check_open(loop_)?;
+        let (callback, args, context) = callback_and_args(&call, function, 0)?;
+        if loop_.parts().debug {
+            debug_checks(loop_, callback, method, own_thread)?;
+        }
+        let made = handle::new(loop_, callback, args, context)?;
+        loop_.schedule(Ready::handle(made.clone().into_ptr()));
+        Ok(made)
+    }
+}
+
+fn or_null(made: Python<Owned>) -> *mut ffi::PyObject {
+    made.map_or(ptr::null_mut(), Owned::into_ptr)
+}
+
+/// `call_soon(callback, *args, context=None)`.
+pub unsafe extern "C" fn call_soon(
+    self_: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython's calling convention.
+    unsafe { or_null(soon(self_, Args::new(args, count, keywords), c"call_soon", "call_soon", true)) }
+}
+
+/// `call_soon_threadsafe(callback, *args, context=None)`: the GIL serialises it; a parked loop is woken.
+pub unsafe extern "C" fn call_soon_threadsafe(
+    self_: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython's calling convention.
+    unsafe {
+        or_null(soon(self_, Args::new(args, count, keywords), c"call_soon_threadsafe", "call_soon_threadsafe", false))
+    }
+}
+
+/// The loop's time in seconds: `time.monotonic()`'s on the real clock.
+#[inline]
+unsafe fn seconds(loop_: Loop) -> f64 {
+    // SAFETY: the loop lives.
+    unsafe { loop_.parts().clock.now().as_nanos() as f64 / 1e9 }
+}
+
+/// `time()`.
+pub unsafe extern "C" fn time(self_: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance of the type.
+    unsafe { ffi::PyFloat_FromDouble(seconds(Loop::from_object(self_))) }
+}
+
+/// Rounds up, so that `time() >= when` holds when the callback runs. What is negative or not a number is due now, infinity never.
+fn due(when: f64) -> Time {
+    Time::from_nanos((when * 1e9).ceil() as u64)
+}
+
+unsafe fn at(
+    loop_: Loop,
+    when: Owned,
+    due: Time,
+    call: (*mut ffi::PyObject, &[*mut ffi::PyObject], *mut ffi::PyObject),
+    method: &CStr,
+) -> Python<Owned> {
+    let (callback, args, context) = call;
+    // SAFETY: the caller's objects live; the borrow of the timers ends before Python can run.
+    unsafe {
+        if loop_.parts().debug {
+            debug_checks(loop_, callback, method, true)?;
+        }
+        let timer = handle::new_timer(loop_, when, callback, args, context)?;
+        let key = loop_.parts().timers.insert(due, Ready::handle(timer.clone().into_ptr()));
+        handle::set_scheduled(timer.as_ptr(), key);
+        Ok(timer)
+    }
+}
+
+/// `call_later(delay, callback, *args, context=None)`; `delay` in seconds.
+pub unsafe extern "C" fn call_later(
+    self_: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython's calling convention, on an instance of the type.
+    or_null(unsafe { later(Loop::from_object(self_), Args::new(args, count, keywords)) })
+}
+
+unsafe fn later(loop_: Loop, call: Args<'_>) -> Python<Owned> {
+    // SAFETY: the arguments live for the call.
+    unsafe {
+        let parts = callback_and_args(&call, "call_later", 1)?;
+        let delay = call.positional[0];
+        if delay == ffi::Py_None() {
+            return Err(raise_type_error("delay must not be None"));
+        }
+        check_open(loop_)?;
+        let delay = ffi::PyFloat_AsDouble(delay);
+        if delay == -1.0 && !ffi::PyErr_Occurred().is_null() {
+            return Err(Raised);
+        }
+        let when = seconds(loop_) + delay;
+        at(loop_, Owned::new(ffi::PyFloat_FromDouble(when))?, due(when), parts, c"call_later")
+    }
+}
+
+/// `call_at(when, callback, *args, context=None)`; `when` in seconds of the loop's time.
+pub unsafe extern "C" fn call_at(
+    self_: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython's calling convention, on an instance of the type.
+    or_null(unsafe { at_given(Loop::from_object(self_), Args::new(args, count, keywords)) })
+}
+
+unsafe fn at_given(loop_: Loop, call: Args<'_>) -> Python<Owned> {
+    // SAFETY: the arguments live for the call.
+    unsafe {
+        let parts = callback_and_args(&call, "call_at", 1)?;
+        let when = call.positional[0];
+        if when == ffi::Py_None() {
+            return Err(raise_type_error("when cannot be None"));
+        }
+        check_open(loop_)?;
+        let seconds = ffi::PyFloat_AsDouble(when);
+        if seconds == -1.0 && !ffi::PyErr_Occurred().is_null() {
+            return Err(Raised);
+        }
+        at(loop_, Owned::from_borrowed(when), due(seconds), parts, c"call_at")
+    }
+}
+
+/// `create_future()`.
+pub unsafe extern "C" fn create_future(self_: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance of the type.
+    unsafe { future::new(Loop::from_object(self_)) }
+}
+
+/// `create_task(coro, *, name=None, context=None, eager_start=None)`; a task factory, where set, is asyncio's own path.
+pub unsafe extern "C" fn create_task(
+    self_: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython's calling convention, on an instance of the type.
+    or_null(unsafe { task_for(Loop::from_object(self_), args, count, keywords) })
+}
+
+unsafe fn task_for(
+    loop_: Loop,
+    args: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    keywords: *mut ffi::PyObject,
+) -> Python<Owned> {
+    // SAFETY: the arguments live for the call; the references are borrowed.
+    unsafe {
+        check_open(loop_)?;
+        if !loop_.parts().task_factory.is_null() {
+            return with_factory(loop_, args, count, keywords);
+        }
+        let call = Args::new(args, count, keywords);
+        let known = [names().coro, names().name, names().context, names().eager_start];
+        let mut given = [ptr::null_mut(); 4];
+        if call.keyword_count() != 0 {
+            call.keywords("create_task", known, &mut given)?;
+        }
+        let coro = match call.positional {
+            [coro] if given[0].is_null() => *coro,
+            [] if !given[0].is_null() => given[0],
+            [] => return Err(raise_type_error("create_task() missing 1 required positional argument: 'coro'")),
+            _ => {
+                call.expect_positional("create_task", 1, 1)?;
+                return Err(raise_type_error("create_task() got multiple values for argument 'coro'"));
+            }
+        };
+        let none = ffi::Py_None();
+        let or_absent = |value: *mut ffi::PyObject| if value == none { ptr::null_mut() } else { value };
+        let eager = match or_absent(given[3]) {
+            value if value.is_null() => false,
+            value => match ffi::PyObject_IsTrue(value) {
+                -1 => return Err(Raised),
+                truth => truth == 1,
+            },
+        };
+        Owned::new(task::new(loop_, coro, or_absent(given[1]), or_absent(given[2]), eager))
+    }
+}
+
+#[cold]
+unsafe fn with_factory(
+    loop_: Loop,
+    args: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    keywords: *mut ffi::PyObject,
+) -> Python<Owned> {
+    // SAFETY: `_cold.create_task(loop, ...)` gets the same arguments after the loop; keyword values follow the positional ones.
+    unsafe {
+        let function = Owned::new(ffi::PyObject_GetAttrString(door::door().cold, c"create_task".as_ptr()))?;
+        let keyword_count = if keywords.is_null() { 0 } else { ffi::PyTuple_GET_SIZE(keywords) as usize };
+        let given = if args.is_null() { &[][..] } else { std::slice::from_raw_parts(args, count as usize + keyword_count) };
+        let mut all = Vec::with_capacity(1 + given.len());
+        all.push(loop_.object());
+        all.extend_from_slice(given);
+        Owned::new(ffi::PyObject_Vectorcall(function.as_ptr(), all.as_ptr(), 1 + count as usize, keywords))
+    }
+}

@@ -1,0 +1,170 @@
+//! `add_reader`, `remove_reader`, `add_writer`, `remove_writer`, and the private forms that asyncio's own code calls.
+//!
+//! Called by programs and by the inherited parts of asyncio's loop (`sock_*`, datagrams, pipes). The public forms refuse a
+//! descriptor that a transport uses; the private ones do not, since transports are their callers.
+
+use super::descriptors::{Pair, Slot};
+use super::schedule::check_open;
+use super::state::Loop;
+use crate::ffi::{Python, Raised, args::raise, names::names, owned::Owned};
+use crate::{errors, handle};
+use pyo3_ffi as ffi;
+use rondeau_driver::{Driver, Interest};
+use std::io;
+use std::os::fd::RawFd;
+use std::ptr;
+
+/// The descriptor of an int or of an object with `fileno()`, with the errors of `selectors`.
+unsafe fn descriptor(file: *mut ffi::PyObject) -> Python<RawFd> {
+    // SAFETY: `file` lives.
+    unsafe {
+        let number = if ffi::PyLong_Check(file) != 0 {
+            ffi::PyLong_AsLong(file)
+        } else {
+            match Owned::new(ffi::PyObject_CallMethodNoArgs(file, names().fileno)) {
+                Ok(number) => ffi::PyLong_AsLong(number.as_ptr()),
+                Err(Raised) => -1,
+            }
+        };
+        if number == -1 && !ffi::PyErr_Occurred().is_null() {
+            ffi::PyErr_Clear();
+            ffi::PyErr_Format(ffi::PyExc_ValueError, c"Invalid file object: %R".as_ptr(), file);
+            return Err(Raised);
+        }
+        match RawFd::try_from(number) {
+            Ok(fd) if fd >= 0 => Ok(fd),
+            _ => Err(raise(ffi::PyExc_ValueError, &format!("Invalid file descriptor: {number}"))),
+        }
+    }
+}
+
+/// Asks the kernel for `wanted` where it was asked for `asked`. A number that was closed and opened again without a word to the
+/// loop is not what it was: the kernel says ENOENT or EEXIST, and the other call is right.
+pub fn ask(driver: &Driver, fd: RawFd, asked: Interest, wanted: Interest) -> io::Result<()> {
+    let token = fd as u64;
+    if wanted.is_empty() {
+        // A descriptor that is closed already is not registered any more.
+        let _ = driver.remove(fd);
+        return Ok(());
+    }
+    let first = if asked.is_empty() { driver.add(fd, wanted, token) } else { driver.modify(fd, wanted, token) };
+    match first {
+        Err(error) if error.raw_os_error() == Some(libc::EEXIST) => driver.modify(fd, wanted, token),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => driver.add(fd, wanted, token),
+        done => done,
+    }
+}
+
+/// Notes `new` (NULL: nobody) for one side of `fd` and tells the kernel; returns who waited there before.
+unsafe fn exchange(loop_: Loop, fd: RawFd, write: bool, new: *mut ffi::PyObject) -> io::Result<*mut ffi::PyObject> {
+    // SAFETY: the loop lives; nothing here runs Python code.
+    let (parts, driver) = unsafe { (loop_.parts(), loop_.driver()) };
+    let (mut pair, asked) = match std::mem::take(parts.descriptors.entry(fd)) {
+        Slot::Handles { pair, interest } => (pair, interest),
+        Slot::Empty => (Pair::empty(), Interest::default()),
+        transport @ Slot::Transport { .. } => {
+            *parts.descriptors.entry(fd) = transport;
+            return Err(io::Error::from_raw_os_error(libc::EBUSY));
+        }
+    };
+    let old = std::mem::replace(pair.side(write), new);
+    let wanted = pair.interest();
+    let told = if wanted == asked { Ok(()) } else { ask(driver, fd, asked, wanted) };
+    if told.is_err() {
+        *pair.side(write) = old;
+    }
+    let interest = if told.is_ok() { wanted } else { asked };
+    if !interest.is_empty() {
+        *parts.descriptors.entry(fd) = Slot::Handles { pair, interest };
+    }
+    told.map(|()| old)
+}
+
+/// Cancels and releases a handle that was taken out of the table; true if there was one.
+unsafe fn cancel_old(old: *mut ffi::PyObject) -> Python<bool> {
+    if old.is_null() {
+        return Ok(false);
+    }
+    // SAFETY: the reference is the table's, now ours.
+    unsafe {
+        let old = Owned::from_owned(old);
+        handle::cancel(old.as_ptr())?;
+    }
+    Ok(true)
+}
+
+unsafe fn add(
+    self_: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    write: bool,
+    name: &str,
+) -> Python<Owned> {
+    // SAFETY: CPython's calling convention, on an instance of the type.
+    unsafe {
+        let loop_ = Loop::from_object(self_);
+        check_open(loop_)?;
+        let call = crate::ffi::args::Args::new(args, count, ptr::null_mut());
+        call.expect_positional(name, 2, usize::MAX)?;
+        let made = handle::new(loop_, call.positional[1], &call.positional[2..], ptr::null_mut())?;
+        let fd = descriptor(call.positional[0])?;
+        let given = made.clone().into_ptr();
+        match exchange(loop_, fd, write, given) {
+            Ok(old) => cancel_old(old)?,
+            Err(error) => {
+                ffi::Py_DECREF(given);
+                return Err(errors::raise_os_error(&error));
+            }
+        };
+        Ok(made)
+    }
+}
+
+unsafe fn remove(self_: *mut ffi::PyObject, file: *mut ffi::PyObject, write: bool) -> Python<Owned> {
+    // SAFETY: CPython calls this on an instance of the type.
+    unsafe {
+        let loop_ = Loop::from_object(self_);
+        let mut found = false;
+        if !loop_.parts().closed {
+            let fd = match descriptor(file) {
+                Ok(fd) => fd,
+                Err(Raised) => return Err(Raised),
+            };
+            if matches!(loop_.parts().descriptors.get(fd), Some(Slot::Handles { .. })) {
+                found = match exchange(loop_, fd, write, ptr::null_mut()) {
+                    Ok(old) => cancel_old(old)?,
+                    Err(error) => return Err(errors::raise_os_error(&error)),
+                };
+            }
+        }
+        let answer = if found { ffi::Py_True() } else { ffi::Py_False() };
+        Ok(Owned::from_borrowed(answer))
+    }
+}
+
+fn or_null(made: Python<Owned>) -> *mut ffi::PyObject {
+    made.map_or(ptr::null_mut(), Owned::into_ptr)
+}
+
+macro_rules! watch_methods {
+    ($add:ident, $remove:ident, $write:literal, $name:literal) => {
+        /// Watches a descriptor for one direction and returns the handle.
+        pub unsafe extern "C" fn $add(
+            self_: *mut ffi::PyObject,
+            args: *mut *mut ffi::PyObject,
+            count: ffi::Py_ssize_t,
+        ) -> *mut ffi::PyObject {
+            // SAFETY: CPython's calling convention.
+            or_null(unsafe { add(self_, args, count, $write, $name) })
+        }
+
+        /// Ends the watch; returns whether there was one.
+        pub unsafe extern "C" fn $remove(self_: *mut ffi::PyObject, file: *mut ffi::PyObject) -> *mut ffi::PyObject {
+            // SAFETY: CPython's calling convention.
+            or_null(unsafe { remove(self_, file, $write) })
+        }
+    };
+}
+
+watch_methods!(add_reader, remove_reader, false, "_add_reader");
+watch_methods!(add_writer, remove_writer, true, "_add_writer");

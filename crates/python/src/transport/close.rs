@@ -1,0 +1,156 @@
+//! The end of a connection: `close()`, `abort()`, an error, and the protocol's `connection_lost`.
+//!
+//! The descriptor is closed in one place, `finish`, after the loop has forgotten its number: no event and no send of this
+//! connection can reach whoever gets the number next.
+
+use super::state::{State, Transport, replace};
+use super::{interest, write};
+use crate::door;
+use crate::ffi::{Python, Raised, names::names, owned::Owned};
+use crate::handle;
+use pyo3_ffi as ffi;
+use rondeau_driver::Interest;
+use std::ptr;
+
+/// `close()`: no more is read; what was written is sent, then the connection is lost.
+///
+/// # Safety
+/// The transport is kept alive by the caller.
+pub unsafe fn close(transport: Transport) -> Python<()> {
+    // SAFETY: each borrow ends before Python runs.
+    unsafe {
+        if transport.state().closing || transport.event_loop().is_none() {
+            return Ok(());
+        }
+        // First what the callback wrote: only what the kernel does not take keeps the connection.
+        write::flush(transport)?;
+        if std::mem::replace(&mut transport.state().closing, true) {
+            return Ok(());
+        }
+        let _ = interest::want(transport, Interest::READ, false);
+        if transport.state().out.is_empty() {
+            transport.state().lost += 1;
+            let _ = interest::want(transport, Interest::WRITE, false);
+            lose_soon(transport, ffi::Py_None())?;
+        }
+        Ok(())
+    }
+}
+
+/// Drops what is pending and loses the connection, with `exception` (borrowed; None for `abort()`).
+///
+/// # Safety
+/// The transport is kept alive by the caller.
+pub unsafe fn force_close(transport: Transport, exception: *mut ffi::PyObject) -> Python<()> {
+    // SAFETY: each borrow ends before Python runs.
+    unsafe {
+        if transport.state().lost > 0 || transport.event_loop().is_none() {
+            return Ok(());
+        }
+        drop_output(transport.state());
+        transport.state().closing = true;
+        let _ = interest::set(transport, Interest::NONE);
+        transport.state().lost += 1;
+        lose_soon(transport, exception)
+    }
+}
+
+/// Releases what was never sent. May run Python code.
+fn drop_output(state: &mut State) {
+    let left: Vec<_> = state.out.take_all().collect();
+    for chunk in left {
+        chunk.release();
+    }
+}
+
+unsafe fn lose_soon(transport: Transport, exception: *mut ffi::PyObject) -> Python<()> {
+    // SAFETY: the loop lives as long as the transport refers to it.
+    unsafe {
+        let Some(loop_) = transport.event_loop() else { return Ok(()) };
+        let method = Owned::new(ffi::PyObject_GetAttrString(transport.object(), c"_call_connection_lost".as_ptr()))?;
+        handle::call_soon(loop_, method.as_ptr(), &[exception], ptr::null_mut())
+    }
+}
+
+/// The queue of a closing transport is empty: the connection is lost now.
+///
+/// # Safety
+/// The transport is kept alive by the caller.
+pub unsafe fn finish_now(transport: Transport) -> Python<()> {
+    // SAFETY: the caller's contract.
+    unsafe {
+        transport.state().lost += 1;
+        match finish(transport, ffi::Py_None()) {
+            Ok(()) => Ok(()),
+            Err(Raised) => super::read::fatal(transport, c"Fatal error: protocol.connection_lost() call failed."),
+        }
+    }
+}
+
+/// Tells the protocol, then closes the descriptor and lets go of everything, whatever the protocol does.
+///
+/// # Safety
+/// The transport is kept alive by the caller.
+pub unsafe fn finish(transport: Transport, exception: *mut ffi::PyObject) -> Python<()> {
+    // SAFETY: the protocol is kept alive over its call; each borrow ends before Python runs.
+    unsafe {
+        let mut told = Ok(());
+        if transport.state().connected && !transport.state().protocol.is_null() {
+            let protocol = Owned::from_borrowed(transport.state().protocol);
+            let args = [protocol.as_ptr(), exception];
+            told = Owned::new(ffi::PyObject_VectorcallMethod(
+                names().connection_lost,
+                args.as_ptr(),
+                2,
+                ptr::null_mut(),
+            ))
+            .map(drop);
+        }
+        let raised = if told.is_err() { crate::ffi::compat::take_raised() } else { ptr::null_mut() };
+        let released = release(transport);
+        if !raised.is_null() {
+            if released.is_err() {
+                ffi::PyErr_Clear();
+            }
+            crate::ffi::compat::set_raised(raised);
+            return told;
+        }
+        released
+    }
+}
+
+/// Closes the descriptor and empties the transport.
+///
+/// # Safety
+/// The transport is kept alive by the caller, or is being finalised.
+pub unsafe fn release(transport: Transport) -> Python<()> {
+    // SAFETY: the number is forgotten before the descriptor is closed, and each field is emptied before its reference goes.
+    unsafe {
+        super::extra::keep_own_address(transport.state());
+        interest::forget(transport);
+        drop_output(transport.state());
+        let mut done = Ok(());
+        let fd = std::mem::replace(&mut transport.state().fd, -1);
+        let sock = std::mem::replace(&mut transport.state().sock, ptr::null_mut());
+        if !sock.is_null() {
+            let sock = Owned::from_owned(sock);
+            done = Owned::new(ffi::PyObject_CallMethodNoArgs(sock.as_ptr(), names().close)).map(drop);
+        } else if fd >= 0 {
+            // Linux frees the number even where close(2) fails (close(2), NOTES): it is never retried.
+            libc::close(fd);
+        }
+        let server = std::mem::replace(&mut transport.state().server, ptr::null_mut());
+        if !server.is_null() {
+            let server = Owned::from_owned(server);
+            let detached = door::cold(c"detach", &[server.as_ptr(), transport.object()]);
+            if done.is_ok() {
+                done = detached.map(drop);
+            }
+        }
+        replace(&mut transport.state().empty_waiter, ptr::null_mut());
+        replace(&mut transport.state().context, ptr::null_mut());
+        replace(&mut transport.state().protocol, ptr::null_mut());
+        replace(&mut transport.state().loop_, ptr::null_mut());
+        done
+    }
+}

@@ -1,0 +1,103 @@
+//! What the kernel is asked to report for a transport. Called when reading starts, pauses or ends, and when output is stuck.
+//!
+//! A connection that only reads is registered once and never re-armed. The loop owns a reference to the transport while
+//! it is registered.
+
+use super::state::Transport;
+use crate::event_loop::{descriptors::Slot, watch};
+use pyo3_ffi as ffi;
+use rondeau_driver::Interest;
+use std::io;
+use std::ptr::NonNull;
+
+/// What the kernel is asked for now.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn current(transport: Transport) -> Interest {
+    // SAFETY: no Python code runs.
+    unsafe {
+        let Some(loop_) = transport.event_loop() else { return Interest::NONE };
+        match loop_.parts().descriptors.get(transport.state().fd) {
+            Some(Slot::Transport { object, interest }) if object.as_ptr() == transport.object() => *interest,
+            _ => Interest::NONE,
+        }
+    }
+}
+
+/// Asks for `wanted` from now on. The caller keeps the transport alive.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn set(transport: Transport, wanted: Interest) -> io::Result<()> {
+    // SAFETY: no Python code runs: the caller's reference outlives the one that may be released here.
+    unsafe {
+        let fd = transport.state().fd;
+        let Some(loop_) = transport.event_loop() else { return Ok(()) };
+        if fd < 0 || loop_.parts().closed {
+            return Ok(());
+        }
+        let asked = current(transport);
+        if wanted == asked {
+            return Ok(());
+        }
+        watch::ask(loop_.driver(), fd, asked, wanted)?;
+        let object = transport.object();
+        *loop_.parts().descriptors.entry(fd) =
+            Slot::Transport { object: NonNull::new_unchecked(object), interest: wanted };
+        if asked.is_empty() {
+            ffi::Py_INCREF(object);
+        } else if wanted.is_empty() {
+            ffi::Py_DECREF(object);
+        }
+        Ok(())
+    }
+}
+
+/// Starts or ends one direction.
+///
+/// # Safety
+/// As for `set`.
+pub unsafe fn want(transport: Transport, direction: Interest, on: bool) -> io::Result<()> {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let asked = current(transport);
+        set(transport, if on { asked | direction } else { asked.without(direction) })
+    }
+}
+
+/// Takes the descriptor's number before its first registration, so that `add_reader` refuses it.
+///
+/// # Safety
+/// The GIL is held and nobody else uses the number.
+pub unsafe fn claim(transport: Transport) {
+    // SAFETY: no Python code runs.
+    unsafe {
+        let fd = transport.state().fd;
+        if let Some(loop_) = transport.event_loop() {
+            let slot = loop_.parts().descriptors.entry(fd);
+            if matches!(slot, Slot::Empty) {
+                *slot = Slot::Transport { object: NonNull::new_unchecked(transport.object()), interest: Interest::NONE };
+            }
+        }
+    }
+}
+
+/// Gives the number back, before the descriptor is closed. The caller keeps the transport alive.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn forget(transport: Transport) {
+    // SAFETY: no Python code runs.
+    unsafe {
+        let _ = set(transport, Interest::NONE);
+        let fd = transport.state().fd;
+        if let Some(loop_) = transport.event_loop()
+            && let Some(slot) = loop_.parts().descriptors.get(fd)
+            && let Slot::Transport { object, .. } = slot
+            && object.as_ptr() == transport.object()
+        {
+            *slot = Slot::Empty;
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! From the socket to the protocol. Called by the turn when a transport's readiness gets its turn.
+//!
+//! The driver's one hot buffer takes what the kernel has; the protocol gets it as bytes of just that length
+//! (a `BufferedProtocol`'s own buffer is filled directly).
+
+use super::state::Transport;
+use super::{close, interest, write};
+use crate::door;
+use crate::event_loop::state::Loop;
+use crate::ffi::{Python, Raised, compat, names::names, owned::Owned};
+use pyo3_ffi as ffi;
+use rondeau_driver::{Interest, Readiness, socket};
+use std::ffi::CStr;
+use std::{io, ptr};
+
+/// Notes what an event reported; true if the transport must be put on the agenda.
+///
+/// # Safety
+/// `object` is a live transport.
+#[inline]
+pub unsafe fn note_readiness(object: *mut ffi::PyObject, readiness: Readiness) -> bool {
+    // SAFETY: no Python code runs.
+    unsafe {
+        let state = Transport::from_object(object).state();
+        state.readable |= readiness.readable();
+        state.writable |= readiness.writable();
+        !std::mem::replace(&mut state.queued, true)
+    }
+}
+
+/// Gives the transport its turn, in its own context, as a reader's handle has one. Err only for what must leave the loop.
+///
+/// # Safety
+/// `object` is a live transport that the caller keeps alive.
+pub unsafe fn on_ready(loop_: Loop, object: *mut ffi::PyObject) -> Python<()> {
+    // SAFETY: the caller's contract; each borrow of the state ends before Python runs.
+    unsafe {
+        let transport = Transport::from_object(object);
+        let state = transport.state();
+        state.queued = false;
+        let readable = std::mem::take(&mut state.readable);
+        let writable = std::mem::take(&mut state.writable);
+        if state.fd < 0 {
+            return Ok(());
+        }
+        let context = own_context(transport)?;
+        if ffi::PyContext_Enter(context.as_ptr()) != 0 {
+            return fatal(transport, c"Fatal error on socket transport");
+        }
+        let mut done = Ok(());
+        if readable && interest::current(transport).contains(Interest::READ) {
+            done = read(loop_, transport);
+        }
+        if done.is_ok() && writable && interest::current(transport).contains(Interest::WRITE) {
+            done = write::on_writable(transport);
+        }
+        ffi::PyContext_Exit(context.as_ptr());
+        done
+    }
+}
+
+unsafe fn read(loop_: Loop, transport: Transport) -> Python<()> {
+    // SAFETY: as in `on_ready`.
+    unsafe {
+        if transport.state().buffered {
+            return read_into(transport);
+        }
+        let fd = transport.state().fd;
+        let hot = loop_.driver_mut().hot();
+        let data = match socket::recv(fd, hot) {
+            Ok(0) => return end_of_stream(transport),
+            Ok(count) => Owned::new(ffi::PyBytes_FromStringAndSize(hot.as_ptr().cast(), count as ffi::Py_ssize_t))?,
+            Err(error) => return failed(transport, &error),
+        };
+        call(transport, c"Fatal error: protocol.data_received() call failed.", |protocol| {
+            let args = [protocol, data.as_ptr()];
+            ffi::PyObject_VectorcallMethod(names().data_received, args.as_ptr(), 2, ptr::null_mut())
+        })
+        .map(drop)
+    }
+}
+
+unsafe fn read_into(transport: Transport) -> Python<()> {
+    // SAFETY: as in `on_ready`; the view keeps the protocol's buffer in place until it is released.
+    unsafe {
+        let asked = call(transport, c"Fatal error: protocol.get_buffer() call failed.", |protocol| {
+            let hint = Owned::new(ffi::PyLong_FromLong(-1));
+            let Ok(hint) = hint else { return ptr::null_mut() };
+            let args = [protocol, hint.as_ptr()];
+            let buffer = ffi::PyObject_VectorcallMethod(names().get_buffer, args.as_ptr(), 2, ptr::null_mut());
+            if !buffer.is_null() && ffi::PyObject_Size(buffer) == 0 {
+                ffi::Py_DECREF(buffer);
+                crate::ffi::args::raise(ffi::PyExc_RuntimeError, "get_buffer() returned an empty buffer");
+                return ptr::null_mut();
+            }
+            buffer
+        })?;
+        let Some(buffer) = asked else { return Ok(()) };
+        let mut view: ffi::Py_buffer = std::mem::zeroed();
+        if ffi::PyObject_GetBuffer(buffer.as_ptr(), &mut view, ffi::PyBUF_WRITABLE) != 0 {
+            return fatal(transport, c"Fatal error: protocol.get_buffer() call failed.");
+        }
+        let fd = transport.state().fd;
+        let target = std::slice::from_raw_parts_mut(view.buf.cast::<u8>(), view.len as usize);
+        let got = socket::recv(fd, target);
+        ffi::PyBuffer_Release(&mut view);
+        let count = match got {
+            Ok(0) => return end_of_stream(transport),
+            Ok(count) => Owned::new(ffi::PyLong_FromSize_t(count))?,
+            Err(error) => return failed(transport, &error),
+        };
+        call(transport, c"Fatal error: protocol.buffer_updated() call failed.", |protocol| {
+            let args = [protocol, count.as_ptr()];
+            ffi::PyObject_VectorcallMethod(names().buffer_updated, args.as_ptr(), 2, ptr::null_mut())
+        })
+        .map(drop)
+    }
+}
+
+unsafe fn end_of_stream(transport: Transport) -> Python<()> {
+    // SAFETY: as in `on_ready`.
+    unsafe {
+        let asked = call(transport, c"Fatal error: protocol.eof_received() call failed.", |protocol| {
+            ffi::PyObject_CallMethodNoArgs(protocol, names().eof_received)
+        })?;
+        let Some(keep_open) = asked else { return Ok(()) };
+        match ffi::PyObject_IsTrue(keep_open.as_ptr()) {
+            // Half-closed by the peer: there is nothing more to read, and the kernel would report the end again and again.
+            1 => {
+                let _ = interest::want(transport, Interest::READ, false);
+                Ok(())
+            }
+            0 => close::close(transport),
+            _ => fatal(transport, c"Fatal error: protocol.eof_received() call failed."),
+        }
+    }
+}
+
+unsafe fn failed(transport: Transport, error: &io::Error) -> Python<()> {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(()),
+        _ => {
+            crate::errors::raise_os_error(error);
+            // SAFETY: the exception is set.
+            unsafe { fatal(transport, c"Fatal read error on socket transport") }
+        }
+    }
+}
+
+/// Calls the protocol. A failure ends the transport: None. Err only for what must leave the loop.
+#[inline]
+unsafe fn call(
+    transport: Transport,
+    message: &CStr,
+    function: impl FnOnce(*mut ffi::PyObject) -> *mut ffi::PyObject,
+) -> Python<Option<Owned>> {
+    // SAFETY: the protocol is kept alive over the call, since it may replace itself.
+    unsafe {
+        let protocol = Owned::from_borrowed(transport.state().protocol);
+        let result = function(protocol.as_ptr());
+        if result.is_null() {
+            return fatal(transport, message).map(|()| None);
+        }
+        Ok(Some(Owned::from_owned(result)))
+    }
+}
+
+/// The context that this transport's callbacks share, copied from the listener's at their first.
+unsafe fn own_context(transport: Transport) -> Python<Owned> {
+    // SAFETY: the new context is stored before the shared one is released.
+    unsafe {
+        if !transport.state().own_context {
+            let copy = Owned::new(ffi::PyContext_Copy(transport.state().context))?;
+            transport.state().own_context = true;
+            super::state::replace(&mut transport.state().context, copy.into_ptr());
+        }
+        Ok(Owned::from_borrowed(transport.state().context))
+    }
+}
+
+/// The current exception ends the transport and is reported; KeyboardInterrupt and SystemExit leave the loop.
+///
+/// # Safety
+/// An exception is set; the transport lives.
+#[cold]
+pub unsafe fn fatal(transport: Transport, message: &CStr) -> Python<()> {
+    // SAFETY: the exception is taken before Python runs.
+    unsafe {
+        if ffi::PyErr_ExceptionMatches(ffi::PyExc_KeyboardInterrupt) != 0
+            || ffi::PyErr_ExceptionMatches(ffi::PyExc_SystemExit) != 0
+        {
+            return Err(Raised);
+        }
+        let exception = Owned::new(compat::take_raised())?;
+        let message = Owned::new(ffi::PyUnicode_FromString(message.as_ptr()))?;
+        door::cold(c"fatal_error", &[transport.object(), exception.as_ptr(), message.as_ptr()])?;
+        Ok(())
+    }
+}

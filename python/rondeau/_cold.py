@@ -1,0 +1,142 @@
+"""What the native loop leaves to Python because it runs rarely: errors, warnings, sockets' extras, task factories.
+
+Called from `rondeau._core` only, by name. Messages and context keys are asyncio's, so that a handler written for asyncio
+reads the same report.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import socket
+import sys
+import warnings
+from asyncio import base_events, constants, events, format_helpers, trsock
+from asyncio.log import logger
+from typing import Any
+
+_FORMAT_TAKES_DEBUG = "debug" in inspect.signature(format_helpers._format_callback_source).parameters
+
+
+def source_traceback() -> Any:
+    """The stack of the line that schedules something, for debug mode."""
+    return format_helpers.extract_stack(sys._getframe(1))
+
+
+def callback_failed(loop: Any, handle: Any, exc: BaseException) -> None:
+    """A callback raised: report it as `asyncio.Handle._run` does."""
+    options = {"debug": loop.get_debug()} if _FORMAT_TAKES_DEBUG else {}
+    source = format_helpers._format_callback_source(handle._callback, handle._args, **options)
+    context = {"message": f"Exception in callback {source}", "exception": exc, "handle": handle}
+    if handle._source_traceback:
+        context["source_traceback"] = handle._source_traceback
+    loop.call_exception_handler(context)
+
+
+def ran(loop: Any, ran: Any, seconds: float) -> None:
+    """Debug mode: log what held the loop for longer than `slow_callback_duration`."""
+    if seconds < loop.slow_callback_duration:
+        return
+    text = base_events._format_handle(ran) if isinstance(ran, events.Handle) else repr(ran)
+    logger.warning("Executing %s took %.3f seconds", text, seconds)
+
+
+def create_task(loop: Any, coro: Any, **options: Any) -> Any:
+    """A task made by the user's task factory, in the way of this Python's own `create_task`."""
+    return asyncio.BaseEventLoop.create_task(loop, coro, **options)
+
+
+def set_result(waiter: Any) -> None:
+    """Wake whoever waits, unless it was cancelled."""
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def lost_write() -> None:
+    """A write to a connection that is lost."""
+    logger.warning("socket.send() raised exception.")
+
+
+def fatal_error(transport: Any, exc: BaseException, message: str) -> None:
+    """An error ended a connection: report it, unless it is the peer's or the network's doing, and close."""
+    loop = transport._loop
+    if loop is None:
+        return
+    if isinstance(exc, OSError):
+        if loop.get_debug():
+            logger.debug("%r: %s", transport, message, exc_info=exc)
+    else:
+        loop.call_exception_handler(
+            {"message": message, "exception": exc, "transport": transport, "protocol": transport._protocol}
+        )
+    transport._force_close(exc)
+
+
+def flow_failed(transport: Any, exc: BaseException, message: str) -> None:
+    """`pause_writing` or `resume_writing` raised."""
+    loop = transport._loop
+    if loop is not None:
+        loop.call_exception_handler(
+            {"message": message, "exception": exc, "transport": transport, "protocol": transport._protocol}
+        )
+
+
+def accept_failed(loop: Any, exc: BaseException) -> None:
+    """A protocol factory raised: that connection is lost, the server goes on."""
+    context = {"message": "Error on transport creation for incoming connection", "exception": exc}
+    loop.call_exception_handler(context)
+
+
+def attach(server: Any, transport: Any) -> None:
+    """A server has one connection more."""
+    if sys.version_info >= (3, 13):
+        server._attach(transport)
+    else:
+        server._attach()
+
+
+def detach(server: Any, transport: Any) -> None:
+    """A server has one connection less."""
+    if sys.version_info >= (3, 13):
+        server._detach(transport)
+    else:
+        server._detach()
+
+
+def adopt(fd: int) -> socket.socket:
+    """The socket object that owns an accepted descriptor from now on."""
+    sock = socket.socket(fileno=fd)
+    sock.setblocking(False)
+    return sock
+
+
+def transport_socket(sock: Any) -> Any:
+    """What `get_extra_info("socket")` gives: a socket that cannot be closed behind the transport's back."""
+    return trsock.TransportSocket(sock)
+
+
+def sendfile_mode() -> Any:
+    """`loop.sendfile` may use the descriptor itself."""
+    return constants._SendfileMode.TRY_NATIVE
+
+
+def unclosed(transport: Any) -> None:
+    """A transport was dropped without being closed."""
+    warnings.warn(f"unclosed transport {transport!r}", ResourceWarning, source=transport, stacklevel=2)
+
+
+def transport_repr(transport: Any, reading: bool, writing: bool, pending: int) -> str:
+    """`<SocketTransport fd=7 read=polling write=<idle, bufsize=0>>`, the parts as asyncio has them."""
+    info = ["SocketTransport"]
+    if transport._loop is None:
+        info.append("closed")
+    elif transport._closing:
+        info.append("closing")
+    info.append(f"fd={transport._sock_fd}")
+    if transport._loop is not None and not transport._loop.is_closed():
+        info.append("read=polling" if reading else "read=idle")
+        state = "polling" if writing else "idle"
+        info.append(f"write=<{state}, bufsize={pending}>")
+    return f"<{' '.join(info)}>"
+
+

@@ -1,0 +1,295 @@
+"""`rondeau.EventLoop`: the native loop in front of asyncio's own Unix loop.
+
+Made by `new_event_loop`, run by `run_forever`. What happens per callback, per await or per packet is native (`_core.EventLoop`
+comes first); what happens once per loop or per connection (name look-up, connecting, servers, signals, subprocesses, executors)
+is asyncio's own code, in the form that this Python has, so it behaves as asyncio's to the letter.
+
+What this file adds joins the two: where asyncio's code would ask a `selectors` selector or make a Python transport, it is
+sent to the native side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+import threading
+from asyncio import constants, events, sslproto
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from rondeau import _core
+
+if TYPE_CHECKING:
+    from asyncio.base_events import Server
+
+
+class _Kernel:
+    """Stands where asyncio keeps its selector; the native loop is the one that selects."""
+
+    def __init__(self, loop: EventLoop) -> None:
+        self._loop = loop
+
+    def close(self) -> None:
+        """Part of `loop.close()`: let go of what still waits."""
+        self._loop._release()
+
+
+class _Clients:
+    """A server's open connections, kept where they are kept anyway: in the loop's table of descriptors.
+
+    Stands where asyncio's `Server` has a `WeakSet`, which costs 300 bytes a connection.
+    """
+
+    def __init__(self, loop: EventLoop, server: Server) -> None:
+        self._loop = loop
+        self._server = server
+        self._others: set[Any] = set()
+        self._count = 0
+
+    def add(self, transport: Any) -> None:
+        self._count += 1
+        if not isinstance(transport, _core.SocketTransport):
+            self._others.add(transport)
+
+    def discard(self, transport: Any) -> None:
+        self._count -= 1
+        self._others.discard(transport)
+
+    def copy(self) -> list[Any]:
+        return [*self._loop._transports_of(self._server), *self._others]
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.copy())
+
+
+class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
+    """An asyncio event loop on Linux's own interfaces.
+
+    It is an `asyncio.SelectorEventLoop` in all that a program can ask of one. Made by `rondeau.new_event_loop()`; one
+    thread runs it.
+
+    Raises:
+        ValueError: `RONDEAU_DRIVER` is set to something else than `epoll` or `uring`.
+        OSError: the process has no descriptors left.
+
+    >>> import asyncio, rondeau
+    >>> with asyncio.Runner(loop_factory=rondeau.new_event_loop) as runner:
+    ...     runner.run(asyncio.sleep(0, "served"))
+    'served'
+    """
+
+    _ssock: socket.socket | None
+    _csock: socket.socket | None
+
+    def __init__(self) -> None:
+        super().__init__(_Kernel(self))  # type: ignore[arg-type]
+        own = type(self)
+        self._direct = own.call_soon is _core.EventLoop.call_soon
+
+    # Life
+
+    def run_forever(self) -> None:
+        """Run until `stop()` is called.
+
+        Raises:
+            RuntimeError: the loop is closed or running, or another loop runs in this thread.
+        """
+        self._check_closed()
+        self._check_running()
+        self._set_coroutine_origin_tracking(self._debug)
+        hooks = sys.get_asyncgen_hooks()
+        signals = self._wake_on_signals()
+        try:
+            self._thread_id = threading.get_ident()
+            sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook)
+            events._set_running_loop(self)
+            self._run()
+        finally:
+            self._stopping = False
+            self._thread_id = None
+            events._set_running_loop(None)
+            self._set_coroutine_origin_tracking(False)
+            sys.set_asyncgen_hooks(*hooks)
+            if signals:
+                self._leave_signals()
+
+    def _wake_on_signals(self) -> bool:
+        """Have a signal end the wait in the kernel even if it comes just before it; true if that was set up here.
+
+        Python runs signal handlers in the main thread only, and a program's own wake-up descriptor stays in place.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return False
+        self._ensure_self_pipe()
+        assert self._csock is not None
+        before = signal.set_wakeup_fd(self._csock.fileno(), warn_on_full_buffer=False)
+        if before in (-1, self._csock.fileno()):
+            return before == -1
+        signal.set_wakeup_fd(before)
+        return False
+
+    def _leave_signals(self) -> None:
+        if self._signal_handlers:
+            return
+        before = signal.set_wakeup_fd(-1)
+        if self._csock is None or before != self._csock.fileno():
+            signal.set_wakeup_fd(before)
+
+    def add_signal_handler(self, sig: int, callback: Callable[..., Any], *args: Any) -> None:
+        """Call `callback(*args)` in the loop when signal `sig` arrives; see asyncio."""
+        self._check_closed()
+        self._ensure_self_pipe()
+        super().add_signal_handler(sig, callback, *args)
+
+    # asyncio's self-pipe is for signals only here, and made when one is wanted: other threads wake the driver.
+
+    def _make_self_pipe(self) -> None:
+        self._ssock = self._csock = None
+
+    def _ensure_self_pipe(self) -> None:
+        if self._ssock is None:
+            super()._make_self_pipe()
+
+    def _close_self_pipe(self) -> None:
+        if self._ssock is not None:
+            super()._close_self_pipe()
+
+    def _process_events(self, event_list: Any) -> None:
+        raise NotImplementedError("rondeau.EventLoop._process_events: the native loop takes events from the kernel itself")
+
+    def _run_once(self) -> None:
+        raise NotImplementedError("rondeau.EventLoop._run_once: the native loop has no single Python turn; use run_forever")
+
+    # Descriptors
+
+    def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
+        """Call `callback(*args)` whenever `fd` can be read.
+
+        Args:
+            fd: a descriptor's number, or an object with `fileno()`.
+
+        Raises:
+            RuntimeError: a transport uses `fd`.
+            ValueError: `fd` is no descriptor.
+            OSError: the kernel cannot watch it (a regular file: EPERM).
+        """
+        self._ensure_fd_no_transport(fd)
+        self._add_reader(fd, callback, *args)
+
+    def remove_reader(self, fd: Any) -> bool:
+        """Stop watching `fd` for reading; return whether it was watched."""
+        self._ensure_fd_no_transport(fd)
+        return self._remove_reader(fd)
+
+    def add_writer(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
+        """Call `callback(*args)` whenever `fd` can be written; see `add_reader`."""
+        self._ensure_fd_no_transport(fd)
+        self._add_writer(fd, callback, *args)
+
+    def remove_writer(self, fd: Any) -> bool:
+        """Stop watching `fd` for writing; return whether it was watched."""
+        self._ensure_fd_no_transport(fd)
+        return self._remove_writer(fd)
+
+    def _ensure_fd_no_transport(self, fd: Any) -> None:
+        super()._ensure_fd_no_transport(fd)
+        number = fd if isinstance(fd, int) else int(fd.fileno())
+        transport = self._transport_of(number)
+        if transport is not None and not transport.is_closing():
+            raise RuntimeError(f"File descriptor {fd!r} is used by transport {transport!r}")
+
+    # Connections
+
+    def _make_socket_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        *,
+        extra: dict[str, Any] | None = None,
+        server: Server | None = None,
+    ) -> asyncio.Transport:
+        self._ensure_fd_no_transport(sock)
+        return self._transport_for(sock, protocol, waiter, extra, server)
+
+    def _make_ssl_transport(
+        self,
+        rawsock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: Any,
+        waiter: asyncio.Future[None] | None = None,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        extra: dict[str, Any] | None = None,
+        server: Server | None = None,
+        ssl_handshake_timeout: float | None = constants.SSL_HANDSHAKE_TIMEOUT,
+        ssl_shutdown_timeout: float | None = constants.SSL_SHUTDOWN_TIMEOUT,
+    ) -> asyncio.Transport:
+        self._ensure_fd_no_transport(rawsock)
+        ssl_protocol = sslproto.SSLProtocol(
+            self,
+            protocol,
+            sslcontext,
+            waiter,
+            server_side,
+            server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+        self._transport_for(rawsock, ssl_protocol, None, extra, server)
+        transport: asyncio.Transport = ssl_protocol._app_transport
+        return transport
+
+    def _start_serving(
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        sock: socket.socket,
+        sslcontext: Any = None,
+        server: Server | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(server, asyncio.base_events.Server) and hasattr(server, "_clients"):
+            if not isinstance(server._clients, _Clients):
+                server._clients = _Clients(self, server)
+        super()._start_serving(protocol_factory, sock, sslcontext, server, *args, **kwargs)
+
+    def _accept_connection(
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        sock: socket.socket,
+        sslcontext: Any = None,
+        server: Server | None = None,
+        backlog: int = 100,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        if sslcontext is None:
+            descriptor = sock.fileno()
+            try:
+                for _ in range(backlog):
+                    if not self._accept(descriptor, protocol_factory, server):
+                        return
+                return
+            except OSError:
+                # asyncio's own code meets the same error and does what this Python does about it.
+                pass
+        super()._accept_connection(protocol_factory, sock, sslcontext, server, backlog, *args, **kwargs)
+
+
+def new_event_loop() -> EventLoop:
+    """Make a new loop; the factory to hand to whatever asks for one.
+
+    >>> import asyncio, rondeau
+    >>> loop = rondeau.new_event_loop()
+    >>> loop.run_until_complete(asyncio.sleep(0, 42))
+    42
+    >>> loop.close()
+    """
+    return EventLoop()
