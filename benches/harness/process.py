@@ -52,7 +52,7 @@ def raise_descriptor_limit() -> int:
     return hard
 
 
-def pin(core: int | None) -> None:
-    """Keeps this process on one core, or on any when None; does nothing where there is only one."""
+def pin(core: int) -> None:
+    """Keeps this process and its threads on one core; does nothing where there is only one."""
     if CORES > LOAD_CORE:
-        os.sched_setaffinity(0, {core} if core is not None else range(CORES))
+        os.sched_setaffinity(0, {core})

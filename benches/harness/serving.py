@@ -37,7 +37,10 @@ class Control(asyncio.Protocol):
 
 
 def listen() -> socket.socket:
-    listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
+    """A listener that names its protocol: asyncio sets TCP_NODELAY only where it is TCP, not 0."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(BACKLOG)
     listener.setblocking(False)
     return listener
 

@@ -24,7 +24,6 @@ Reply = Callable[[dict[str, Any]], None]
 def run_timed(workload: Timed, case: Case, make: arms.Factory) -> list[dict[str, Any]]:
     if sys.version_info < workload.needs:
         raise NotImplementedError("needs Python {}.{}".format(*workload.needs))
-    process.pin(process.SERVER_CORE if workload.one_core else None)
     meter = Meter()
 
     async def main() -> None:
@@ -41,8 +40,6 @@ def run_timed(workload: Timed, case: Case, make: arms.Factory) -> list[dict[str,
 
 
 def run_server(workload: Echo | Idle, case: Case, make: arms.Factory, reply: Reply) -> None:
-    process.pin(process.SERVER_CORE)
-
     def ready(port: int, control: int) -> None:
         reply({"port": port, "control": control})
 
@@ -77,6 +74,7 @@ def main(arm: str) -> None:
         reply({"error": f"{type(error).__name__}: {error}"})
         return
     process.raise_descriptor_limit()
+    process.pin(process.SERVER_CORE)
     reply({"version": arms.version(arm)})
     for line in sys.stdin:
         try:

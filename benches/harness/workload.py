@@ -79,8 +79,6 @@ class Timed(Workload):
     counts: tuple[int, ...]
     """Operations a round; several make several rows."""
     clock: Literal["cpu", "wall"] = "cpu"
-    one_core: bool = True
-    """Pinned to the server's core; False for what hands work to other threads."""
     needs: tuple[int, int] = (3, 11)
 
     def cases(self, mode: Mode) -> list[Case]:

@@ -23,5 +23,4 @@ WORKLOAD = Timed(
     body=body,
     counts=(3000,),
     clock="wall",
-    one_core=False,
 )

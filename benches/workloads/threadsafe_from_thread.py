@@ -29,5 +29,4 @@ WORKLOAD = Timed(
     operation="one call_soon_threadsafe, its callback and the way back; CPU of both threads",
     body=body,
     counts=(10_000,),
-    one_core=False,
 )
