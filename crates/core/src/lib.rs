@@ -37,6 +37,7 @@
 mod agenda;
 mod clock;
 mod inbox;
+mod order;
 mod pace;
 mod time;
 mod timers;

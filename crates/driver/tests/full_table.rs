@@ -18,14 +18,16 @@ fn with_a_full_table<T>(then: impl FnOnce() -> T) -> T {
         rlim_max: 0,
     };
     // SAFETY: `limit` is a valid rlimit, filled by the call.
-    assert_eq!(
-        unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) },
-        0
-    );
+    let got = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    assert_eq!(got, 0);
     let before = limit.rlim_cur;
+    let set = |limit: &libc::rlimit| {
+        // SAFETY: `limit` is a valid rlimit.
+        let set = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, limit) };
+        assert_eq!(set, 0);
+    };
     limit.rlim_cur = 200;
-    // SAFETY: `limit` is a valid rlimit.
-    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+    set(&limit);
     let mut fillers = Vec::new();
     while let Ok(file) = File::open("/dev/null") {
         fillers.push(file);
@@ -33,8 +35,7 @@ fn with_a_full_table<T>(then: impl FnOnce() -> T) -> T {
     let result = then();
     drop(fillers);
     limit.rlim_cur = before;
-    // SAFETY: `limit` is a valid rlimit.
-    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+    set(&limit);
     result
 }
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod both;
+
 use rondeau_driver::{Flush, SendQueue, socket};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -106,7 +108,7 @@ fn empty_buffers_come_back_at_once() {
 
 #[test]
 fn a_pipe_takes_them_too() {
-    let (to, from) = io::pipe().unwrap();
+    let (to, from) = both::pipe();
     for fd in [to.as_raw_fd(), from.as_raw_fd()] {
         // SAFETY: no pointers are passed.
         let set = unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK) };

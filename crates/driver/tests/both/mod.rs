@@ -4,6 +4,7 @@
 
 use rondeau_driver::{Done, Driver, Events, Op, Output};
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
 
 /// Declares `uring::NAME` and `threads::NAME` for each `fn NAME(choice: Choice)`.
 #[macro_export]
@@ -43,7 +44,11 @@ pub fn output(driver: &mut Driver, op: Op) -> Output {
 }
 
 /// A pipe: the end to read from and the one to write to.
-pub fn pipe() -> (std::os::fd::OwnedFd, std::os::fd::OwnedFd) {
-    let (read, write) = io::pipe().unwrap();
-    (read.into(), write.into())
+pub fn pipe() -> (OwnedFd, OwnedFd) {
+    let mut fds = [-1; 2];
+    // SAFETY: the kernel writes two new descriptors into `fds`.
+    let made = unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) };
+    assert_eq!(made, 0);
+    // SAFETY: nobody else knows these descriptors.
+    unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) }
 }
