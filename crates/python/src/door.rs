@@ -7,7 +7,6 @@ use std::ptr;
 
 /// Byte offsets of `asyncio.Handle`'s and `TimerHandle`'s slots in an instance, from their member descriptors.
 #[derive(Clone, Copy)]
-#[expect(missing_docs, reason = "each field is the slot that it is called by")]
 pub struct HandleSlots {
     pub callback: isize,
     pub args: isize,
@@ -18,13 +17,13 @@ pub struct HandleSlots {
     pub repr: isize,
     pub when: isize,
     pub scheduled: isize,
-    /// The end of `asyncio.Handle`'s and of `asyncio.TimerHandle`'s instances.
-    pub handle_size: usize,
+    /// Where weak references to it begin.
+    pub weak: isize,
+    /// The end of an `asyncio.TimerHandle`'s instance.
     pub timer_size: usize,
 }
 
 /// asyncio's objects; all are immortal for the life of the process (strong references that are never released).
-#[expect(missing_docs, reason = "each field is the object that it is called by")]
 pub struct Door {
     pub slots: HandleSlots,
     pub handle: *mut ffi::PyTypeObject,
@@ -34,7 +33,6 @@ pub struct Door {
     /// `rondeau._cold`: what runs rarely enough to be Python.
     pub cold: *mut ffi::PyObject,
     pub empty_tuple: *mut ffi::PyObject,
-    pub zero: *mut ffi::PyObject,
 }
 
 static DOOR: GilCell<Option<Door>> = GilCell::new(None);
@@ -63,7 +61,7 @@ pub fn open() -> Python<()> {
         repr: slot(&handle, c"_repr")?,
         when: slot(&timer_handle, c"_when")?,
         scheduled: slot(&timer_handle, c"_scheduled")?,
-        handle_size: instance_size(&handle),
+        weak: weak_offset(&handle),
         timer_size: instance_size(&timer_handle),
     };
     // SAFETY: no other borrow of the cell lives; the GIL is held by the import.
@@ -76,7 +74,6 @@ pub fn open() -> Python<()> {
             buffered_protocol: attribute(&protocols, c"BufferedProtocol")?.into_ptr().cast(),
             cold: import(c"rondeau._cold")?.into_ptr(),
             empty_tuple: Owned::new(ffi::PyTuple_New(0))?.into_ptr(),
-            zero: Owned::new(ffi::PyLong_FromLong(0))?.into_ptr(),
         });
     }
     Ok(())
@@ -92,6 +89,11 @@ pub fn import(name: &CStr) -> Python<Owned> {
 pub fn attribute(object: &Owned, name: &CStr) -> Python<Owned> {
     // SAFETY: `object` is live and the name ends in NUL.
     unsafe { Owned::new(ffi::PyObject_GetAttrString(object.as_ptr(), name.as_ptr())) }
+}
+
+fn weak_offset(kind: &Owned) -> isize {
+    // SAFETY: as in `instance_size`.
+    unsafe { (*kind.as_ptr().cast::<ffi::PyTypeObject>()).tp_weaklistoffset }
 }
 
 fn instance_size(kind: &Owned) -> usize {

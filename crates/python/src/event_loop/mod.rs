@@ -99,10 +99,15 @@ unsafe extern "C" fn traverse(object: *mut ffi::PyObject, visit: ffi::visitproc,
         let kind = ffi::Py_TYPE(object);
         let mut result = visit(kind.cast(), arg);
         let parts = Loop::from_object(object).parts();
-        let ready = parts.agenda.iter().chain(parts.timers.iter()).map(|ready| ready.object());
+        for ready in parts.agenda.iter() {
+            if result == 0 {
+                result = crate::handle::visit_on_agenda(ready.object(), visit, arg);
+            }
+        }
+        let timers = parts.timers.iter().map(|ready| ready.object());
         let dirty = parts.dirty.iter().map(|object| object.as_ptr());
         let watched = parts.descriptors.iter().flat_map(|(_, slot)| slot.held());
-        for held in ready.chain(dirty).chain(watched).chain([parts.task_factory, parts.current]) {
+        for held in timers.chain(dirty).chain(watched).chain([parts.task_factory, parts.current]) {
             if result == 0 && !held.is_null() {
                 result = visit(held, arg);
             }
@@ -115,10 +120,12 @@ unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {
     // SAFETY: what is taken out is released only after the parts are empty of it.
     unsafe {
         let parts = Loop::from_object(object).parts();
-        let mut all = take_all(parts);
-        all.push(std::mem::replace(&mut parts.task_factory, ptr::null_mut()));
-        all.push(std::mem::replace(&mut parts.current, ptr::null_mut()));
+        let all = take_all(parts);
+        let others = [&mut parts.task_factory, &mut parts.current].map(|field| std::mem::replace(field, ptr::null_mut()));
         for held in all {
+            crate::handle::leave_agenda(held);
+        }
+        for held in others {
             ffi::Py_XDECREF(held);
         }
     }
@@ -184,7 +191,7 @@ unsafe extern "C" fn release(object: *mut ffi::PyObject, _: *mut ffi::PyObject) 
             let _ = loop_.driver().remove(fd);
         }
         for held in take_all(parts) {
-            ffi::Py_DECREF(held);
+            crate::handle::leave_agenda(held);
         }
         none()
     }

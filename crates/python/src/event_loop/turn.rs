@@ -82,13 +82,21 @@ pub unsafe fn run_one(loop_: Loop, ready: Ready) -> Python<()> {
             Turn::Handle(object) => {
                 task::current::settle(loop_);
                 let done = handle::run(loop_, object);
-                release_keeping_error(object, &done);
+                if done.is_ok() {
+                    handle::leave_agenda(object);
+                } else {
+                    keeping_error(|| handle::leave_agenda(object));
+                }
                 done
             }
             Turn::Io(object) => {
                 task::current::settle(loop_);
                 let done = transport::on_ready(loop_, object);
-                release_keeping_error(object, &done);
+                if done.is_ok() {
+                    ffi::Py_DECREF(object);
+                } else {
+                    keeping_error(|| ffi::Py_DECREF(object));
+                }
                 done
             }
         }
@@ -101,18 +109,14 @@ pub unsafe fn run_one(loop_: Loop, ready: Ready) -> Python<()> {
     unsafe { transport::flush_dirty(loop_, done) }
 }
 
-/// Releases a reference; where an exception is on its way out, a finalizer must not lose it.
-#[inline]
-unsafe fn release_keeping_error(object: *mut ffi::PyObject, done: &Python<()>) {
-    // SAFETY: the reference is ours.
+/// An exception is on its way out: what a finalizer does meanwhile must not lose it.
+#[cold]
+unsafe fn keeping_error(release: impl FnOnce()) {
+    // SAFETY: the exception is ours until it is set again.
     unsafe {
-        if done.is_err() {
-            let raised = crate::ffi::compat::take_raised();
-            ffi::Py_DECREF(object);
-            crate::ffi::compat::set_raised(raised);
-        } else {
-            ffi::Py_DECREF(object);
-        }
+        let raised = crate::ffi::compat::take_raised();
+        release();
+        crate::ffi::compat::set_raised(raised);
     }
 }
 

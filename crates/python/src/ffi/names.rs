@@ -6,7 +6,6 @@ use pyo3_ffi as ffi;
 macro_rules! names {
     ($($name:ident $(= $text:literal)?),+ $(,)?) => {
         /// The interned strings, one field a name.
-        #[expect(missing_docs, reason = "each field is the string that it is called by")]
         pub struct Names { $(pub $name: *mut ffi::PyObject),+ }
 
         static NAMES: GilCell<Names> = GilCell::new(Names { $($name: std::ptr::null_mut()),+ });
@@ -37,6 +36,8 @@ names! {
     get_loop, send, throw, __await__, cancelled, set_result, set_exception, _run, _task_factory,
     _source_traceback, _loop, _exception_handler, time, __name__, __qualname__, msg, limit, file,
     _fut_waiter, _cancelled,
+    is_running, message, future, task, source_traceback,
+    pending = "PENDING", finished = "FINISHED", cancelled_ = "CANCELLED",
 }
 
 /// The names.
