@@ -11,6 +11,7 @@ sent to the native side.
 from __future__ import annotations
 
 import asyncio
+import selectors
 import signal
 import socket
 import sys
@@ -30,6 +31,13 @@ class _Kernel:
 
     def __init__(self, loop: EventLoop) -> None:
         self._loop = loop
+
+    def get_key(self, fd: int) -> selectors.SelectorKey:
+        """What is watched for `fd`; asked by the reprs of asyncio's own transports."""
+        mask = self._loop._watched(fd)
+        if not mask:
+            raise KeyError(f"{fd!r} is not registered")
+        return selectors.SelectorKey(fd, fd, mask, None)
 
     def close(self) -> None:
         """Part of `loop.close()`: let go of what still waits."""
@@ -269,6 +277,21 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
         self._transport_for(rawsock, ssl_protocol, None, extra, server)
         transport: asyncio.Transport = ssl_protocol._app_transport
         return transport
+
+    async def _sendfile_native(self, transp: Any, file: Any, offset: int, count: int | None) -> int:
+        if not isinstance(transp, _core.SocketTransport):
+            return await super()._sendfile_native(transp, file, offset, count)
+        reading = transp.is_reading()
+        transp.pause_reading()
+        await transp._make_empty_waiter()
+        transp._lend()
+        try:
+            return await self.sock_sendfile(transp._sock, file, offset, count, fallback=False)
+        finally:
+            transp._take_back()
+            transp._reset_empty_waiter()
+            if reading:
+                transp.resume_reading()
 
     def _start_serving(
         self,

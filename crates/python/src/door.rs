@@ -28,6 +28,7 @@ pub struct Door {
     pub slots: HandleSlots,
     pub handle: *mut ffi::PyTypeObject,
     pub timer_handle: *mut ffi::PyTypeObject,
+    /// `asyncio.transports._FlowControlMixin`: what `loop.sendfile` asks a transport to be.
     pub transport: *mut ffi::PyTypeObject,
     pub buffered_protocol: *mut ffi::PyTypeObject,
     /// `rondeau._cold`: what runs rarely enough to be Python.
@@ -70,7 +71,7 @@ pub fn open() -> Python<()> {
             slots,
             handle: handle.into_ptr().cast(),
             timer_handle: timer_handle.into_ptr().cast(),
-            transport: attribute(&transports, c"Transport")?.into_ptr().cast(),
+            transport: attribute(&transports, c"_FlowControlMixin")?.into_ptr().cast(),
             buffered_protocol: attribute(&protocols, c"BufferedProtocol")?.into_ptr().cast(),
             cold: import(c"rondeau._cold")?.into_ptr(),
             empty_tuple: Owned::new(ffi::PyTuple_New(0))?.into_ptr(),

@@ -320,6 +320,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
         fast(c"_add_writer", watch::add_writer, c"_add_writer($self, fd, callback, /, *args)\n--\n\n"),
         one(c"_remove_reader", watch::remove_reader, c"_remove_reader($self, fd, /)\n--\n\n"),
         one(c"_remove_writer", watch::remove_writer, c"_remove_writer($self, fd, /)\n--\n\n"),
+        one(c"_watched", watch::watched, c"_watched($self, fd, /)\n--\n\n"),
         one(c"_add_callback", add_callback, c"_add_callback($self, handle, /)\n--\n\n"),
         one(c"_timer_handle_cancelled", ignore, c"_timer_handle_cancelled($self, handle, /)\n--\n\n"),
         noargs(c"_run", run, c"_run($self, /)\n--\n\nRun turns until stop() was called."),

@@ -26,6 +26,10 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 pub unsafe fn run(loop_: Loop) -> Python<()> {
     // SAFETY: the caller's contract; each borrow of the parts ends before Python runs.
     unsafe {
+        // A program that runs the loop for a moment only (`run_until_complete` on something done) still sees its sockets.
+        if !loop_.parts().agenda.is_empty() {
+            ask_kernel(loop_, Some(Duration::ZERO))?;
+        }
         loop {
             let done = turn(loop_);
             task::current::settle(loop_);

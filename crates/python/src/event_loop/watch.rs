@@ -168,3 +168,17 @@ macro_rules! watch_methods {
 
 watch_methods!(add_reader, remove_reader, false, "_add_reader");
 watch_methods!(add_writer, remove_writer, true, "_add_writer");
+
+/// `_watched(fd)`: what is watched for the program: 1 reading, 2 writing, 3 both, 0 nothing; asked by reprs.
+pub unsafe extern "C" fn watched(self_: *mut ffi::PyObject, file: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance of the type.
+    unsafe {
+        let Ok(fd) = descriptor(file) else { return ptr::null_mut() };
+        let interest = match Loop::from_object(self_).parts().descriptors.get(fd) {
+            Some(Slot::Handles { interest, .. } | Slot::Transport { interest, .. }) => *interest,
+            _ => Interest::NONE,
+        };
+        let mask = i32::from(interest.contains(Interest::READ)) | i32::from(interest.contains(Interest::WRITE)) << 1;
+        ffi::PyLong_FromLong(mask.into())
+    }
+}

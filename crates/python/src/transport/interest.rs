@@ -74,7 +74,9 @@ pub unsafe fn claim(transport: Transport) {
     // SAFETY: no Python code runs.
     unsafe {
         let fd = transport.state().fd;
-        if let Some(loop_) = transport.event_loop() {
+        if fd >= 0
+            && let Some(loop_) = transport.event_loop()
+        {
             let slot = loop_.parts().descriptors.entry(fd);
             if matches!(slot, Slot::Empty) {
                 *slot = Slot::Transport { object: NonNull::new_unchecked(transport.object()), interest: Interest::NONE };

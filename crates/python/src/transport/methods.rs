@@ -248,6 +248,16 @@ noargs_method!(reset_empty_waiter, |transport| {
     none_or_null(Ok(()))
 });
 
+// `_lend()` and `_take_back()`: `sendfile` uses the descriptor as `sock_sendall` does, while the transport is paused and empty.
+noargs_method!(lend, |transport| {
+    interest::forget(transport);
+    none_or_null(Ok(()))
+});
+noargs_method!(take_back, |transport| {
+    interest::claim(transport);
+    none_or_null(Ok(()))
+});
+
 /// `repr(transport)`.
 pub unsafe extern "C" fn repr(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
@@ -316,6 +326,8 @@ pub fn methods() -> *mut c_void {
         fast(c"_fatal_error", fatal_error, c"_fatal_error($self, exc, message='Fatal error on transport', /)\n--\n\n"),
         one(c"_call_connection_lost", call_connection_lost, c"_call_connection_lost($self, exc, /)\n--\n\n"),
         noargs(c"_start_reading", start_reading, c"_start_reading($self, /)\n--\n\n"),
+        noargs(c"_lend", lend, c"_lend($self, /)\n--\n\n"),
+        noargs(c"_take_back", take_back, c"_take_back($self, /)\n--\n\n"),
         noargs(c"_make_empty_waiter", make_empty_waiter, c"_make_empty_waiter($self, /)\n--\n\n"),
         noargs(c"_reset_empty_waiter", reset_empty_waiter, c"_reset_empty_waiter($self, /)\n--\n\n"),
     ])
