@@ -71,7 +71,7 @@ pub(crate) struct Order {
     sorted: Vec<Entry>,
     early: BinaryHeap<Reverse<Entry>>,
     later: Vec<Entry>,
-    /// No entry of `sorted` or `early` is at or after it, none of `later` before it.
+    /// The last of `sorted` when that was made: no entry of `sorted` or `early` is after it, none of `later` before it.
     horizon: Entry,
 }
 
@@ -131,8 +131,7 @@ impl Order {
         }
         std::mem::swap(&mut self.sorted, &mut self.later);
         self.sorted.sort_unstable_by(|a, b| b.cmp(a));
-        // One more than the last: an entry is never u128::MAX, since slots end before u32::MAX.
-        self.horizon = Entry(self.sorted[0].0 + 1);
+        self.horizon = self.sorted[0]; // no later insertion equals it, since `seq` differs
         self.sorted.last().copied()
     }
 
