@@ -80,3 +80,77 @@ pub unsafe fn slot_offset(descriptor: *mut ffi::PyObject) -> Option<isize> {
         Some((*(*descriptor.cast::<MemberDescriptor>()).d_member).offset)
     }
 }
+
+/// `eager_start=` of tasks exists.
+pub const HAS_EAGER_START: bool = cfg!(Py_3_12);
+/// `set_exception(StopIteration())` stores a RuntimeError with it as the cause; before, it raised TypeError.
+pub const WRAPS_STOP_ITERATION: bool = cfg!(Py_3_13);
+/// Who runs and which tasks exist is kept in the thread's state, awaited-by edges in the futures.
+pub const TASKS_IN_THREAD_STATE: bool = cfg!(Py_3_14);
+/// `__init__` of a future works once; a task's context is checked; an eager start that raised is not reported again.
+pub const STRICT_INIT: bool = cfg!(Py_3_15);
+/// asyncio's types are heap types, whose `tp_traverse` visits the type.
+pub const ASYNCIO_HAS_HEAP_TYPES: bool = cfg!(Py_3_12);
+/// An exception is one object, and making it current does not chain it.
+pub const RAISED_IS_ONE_OBJECT: bool = cfg!(Py_3_12);
+/// `Py_TPFLAGS_INLINE_VALUES` where the version has it (Include/object.h of 3.13): room for attributes in each instance.
+pub const INLINE_VALUES_FLAG: std::ffi::c_ulong = if cfg!(Py_3_13) { 1 << 2 } else { 0 };
+
+/// Whether the interpreter is shutting down: `traceback` may be gone.
+pub fn is_finalizing() -> bool {
+    #[cfg(Py_3_13)]
+    // SAFETY: may be called at any time.
+    unsafe {
+        ffi::Py_IsFinalizing() != 0
+    }
+    #[cfg(not(Py_3_13))]
+    {
+        unsafe extern "C" {
+            fn _Py_IsFinalizing() -> std::ffi::c_int;
+        }
+        // SAFETY: may be called at any time; exported by these versions (Include/cpython/pylifecycle.h).
+        unsafe { _Py_IsFinalizing() != 0 }
+    }
+}
+
+/// Parses `args` and `keywords` by `format` into `N` borrowed objects (see PyArg_ParseTupleAndKeywords).
+///
+/// # Safety
+/// `format` asks for at most `N` objects (`O` only), `names` are as many, each NUL-ended, and the array ends with NULL.
+pub unsafe fn parse_objects<const N: usize>(
+    args: *mut ffi::PyObject,
+    keywords: *mut ffi::PyObject,
+    format: &std::ffi::CStr,
+    names: &[*const std::ffi::c_char],
+    out: &mut [*mut ffi::PyObject; N],
+) -> bool {
+    const { assert!(N <= 5) };
+    let mut all = [ptr::null_mut::<ffi::PyObject>(); 5];
+    all[..N].copy_from_slice(out);
+    let [mut a, mut b, mut c, mut d, mut e] = all;
+    // SAFETY: the caller's contract; unused pointers are ignored by CPython. `names` is only read.
+    let parsed = unsafe {
+        ffi::PyArg_ParseTupleAndKeywords(
+            args,
+            keywords,
+            format.as_ptr(),
+            names.as_ptr() as *mut _,
+            &raw mut a,
+            &raw mut b,
+            &raw mut c,
+            &raw mut d,
+            &raw mut e,
+        )
+    };
+    out.copy_from_slice(&[a, b, c, d, e][..N]);
+    parsed != 0
+}
+
+/// Writes a reference count, for an object that is being freed and must live for one more call.
+///
+/// # Safety
+/// `object` is not immortal and the caller knows who holds it.
+pub unsafe fn set_refcount(object: *mut ffi::PyObject, count: u32) {
+    // SAFETY: the low 32 bits are the count of a mortal object on every version (Include/refcount.h, little endian).
+    unsafe { (&raw mut (*object)).cast::<u32>().write(count) };
+}

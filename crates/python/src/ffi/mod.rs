@@ -11,6 +11,8 @@ pub mod compat;
 pub mod gil;
 pub mod names;
 pub mod owned;
+pub mod source;
+pub mod stop_iteration;
 pub mod types;
 
 /// A Python exception is set in this thread; whoever receives this passes it on or clears it.

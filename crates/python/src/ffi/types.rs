@@ -9,7 +9,7 @@ use std::ptr;
 pub type FastKeywords =
     unsafe extern "C" fn(*mut ffi::PyObject, *const *mut ffi::PyObject, ffi::Py_ssize_t, *mut ffi::PyObject) -> *mut ffi::PyObject;
 /// `METH_FASTCALL`.
-pub type Fast = unsafe extern "C" fn(*mut ffi::PyObject, *const *mut ffi::PyObject, ffi::Py_ssize_t) -> *mut ffi::PyObject;
+pub type Fast = unsafe extern "C" fn(*mut ffi::PyObject, *mut *mut ffi::PyObject, ffi::Py_ssize_t) -> *mut ffi::PyObject;
 /// `METH_NOARGS` and `METH_O`.
 pub type One = unsafe extern "C" fn(*mut ffi::PyObject, *mut ffi::PyObject) -> *mut ffi::PyObject;
 
@@ -66,8 +66,11 @@ pub const fn attribute(name: &'static CStr, get: ffi::getter, set: Option<ffi::s
 
 /// A table that CPython keeps pointers into for the life of the process: it ends with a zeroed entry and is never freed.
 pub fn table<T, const N: usize>(entries: [T; N]) -> *mut c_void {
-    let mut all: Vec<T> = Vec::with_capacity(N + 1);
-    all.extend(entries);
+    table_of(Vec::from(entries))
+}
+
+/// The same from a vector.
+pub fn table_of<T>(mut all: Vec<T>) -> *mut c_void {
     // SAFETY: PyMethodDef and PyGetSetDef are plain C structs, for which all zeroes is the end mark.
     all.push(unsafe { std::mem::zeroed() });
     Box::leak(all.into_boxed_slice()).as_mut_ptr().cast()

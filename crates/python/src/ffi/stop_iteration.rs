@@ -1,0 +1,97 @@
+//! Ending an iterator with a value, cheaply. Called by the awaiters of futures.
+//!
+//! The interpreter's `SEND` asks an awaitable through `tp_iternext` and reads the result from a StopIteration; making that
+//! exception by its constructor costs 70 ns, filling a fresh one 35. No exception at all means None.
+//!
+//! Rejected: one cached instance (12 ns): it keeps the last result alive until the next one.
+
+use super::{Python, compat, gil::GilCell, owned::Owned};
+use pyo3_ffi as ffi;
+use std::ptr;
+
+/// What a fresh StopIteration is filled with; NULL where its layout is not the known one.
+static EMPTY_ARGS: GilCell<*mut ffi::PyObject> = GilCell::new(ptr::null_mut());
+
+/// Checks that StopIteration has the known layout; called once, at import.
+pub fn probe() -> Python<()> {
+    // SAFETY: the size is checked before the fields are read; all objects are live.
+    unsafe {
+        let kind = ffi::PyExc_StopIteration.cast::<ffi::PyTypeObject>();
+        let marker = Owned::new(ffi::PyList_New(0))?;
+        let sample = Owned::new(ffi::PyObject_CallOneArg(kind.cast(), marker.as_ptr()))?;
+        let known = compat::RAISED_IS_ONE_OBJECT
+            && (*kind).tp_basicsize as usize == size_of::<ffi::PyStopIterationObject>()
+            && (*sample.as_ptr().cast::<ffi::PyStopIterationObject>()).value == marker.as_ptr()
+            && ffi::PyTuple_Check((*sample.as_ptr().cast::<ffi::PyStopIterationObject>()).args) != 0;
+        if known {
+            *EMPTY_ARGS.get() = Owned::new(ffi::PyTuple_New(0))?.into_ptr();
+        }
+    }
+    Ok(())
+}
+
+/// Raises StopIteration with `value`, taking over the reference, for the interpreter alone: nobody sees the exception, so
+/// its `args` stay empty. None raises nothing, which means the same.
+///
+/// # Safety
+/// No exception is set; the caller is `tp_iternext`.
+#[inline]
+pub unsafe fn end(value: *mut ffi::PyObject) {
+    // SAFETY: the layout was checked; a fresh instance is zeroed, so every field that is not filled is NULL.
+    unsafe {
+        if value == ffi::Py_None() {
+            ffi::Py_DECREF(value);
+            return;
+        }
+        let empty = *EMPTY_ARGS.get();
+        if empty.is_null() {
+            return raise(Owned::from_owned(value));
+        }
+        let object = ffi::PyType_GenericAlloc(ffi::PyExc_StopIteration.cast(), 0);
+        if object.is_null() {
+            ffi::Py_DECREF(value);
+            return;
+        }
+        let fresh = object.cast::<ffi::PyStopIterationObject>();
+        ffi::Py_INCREF(empty);
+        (*fresh).args = empty;
+        (*fresh).value = value;
+        compat::set_raised(object);
+    }
+}
+
+/// Raises StopIteration with `value` as Python code would see it.
+///
+/// # Safety
+/// No exception is set.
+pub unsafe fn raise(value: Owned) {
+    // SAFETY: a tuple or an exception would be taken for the constructor's arguments or for the exception itself.
+    unsafe {
+        let value = value.as_ptr();
+        let plain = ffi::PyTuple_Check(value) == 0 && ffi::PyExceptionInstance_Check(value) == 0;
+        if plain {
+            ffi::PyErr_SetObject(ffi::PyExc_StopIteration, value);
+        } else if let Ok(made) = Owned::new(ffi::PyObject_CallOneArg(ffi::PyExc_StopIteration, value)) {
+            ffi::PyErr_SetObject(ffi::PyExc_StopIteration, made.as_ptr());
+        }
+    }
+}
+
+/// Takes the value out of the StopIteration that is set; NULL where another exception is set, which stays.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn take_value() -> *mut ffi::PyObject {
+    // SAFETY: the exception is ours once taken.
+    unsafe {
+        if ffi::PyErr_Occurred().is_null() {
+            ffi::Py_INCREF(ffi::Py_None());
+            return ffi::Py_None();
+        }
+        if ffi::PyErr_ExceptionMatches(ffi::PyExc_StopIteration) == 0 {
+            return ptr::null_mut();
+        }
+        let exception = Owned::from_owned(compat::take_raised());
+        ffi::PyObject_GetAttrString(exception.as_ptr(), c"value".as_ptr())
+    }
+}

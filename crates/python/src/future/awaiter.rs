@@ -1,0 +1,301 @@
+//! `await future`: the future is its own awaiter where its type is exactly native, else an iterator object is made.
+//!
+//! Called by the interpreter's `SEND` (through `tp_iternext` or `am_send`) and by `PyIter_Send`. asyncio makes an iterator for
+//! every await (a collected object, 25–30 ns); it has no state of its own, so the future can stand for it. What would
+//! show the trick is kept off: `__await__` and `iter()` return an iterator object with send, throw and close, and
+//! `__next__` is removed from the types (`isinstance(f, Iterator)` stays False).
+
+use super::cell::{FutureRef, State};
+use super::layout::{Kind, layout};
+use super::outcome::{self, ensure_alive};
+use crate::ffi::{
+    Python, Raised,
+    args::{raise, raise_type_error},
+    gil::GilCell,
+    owned::Owned,
+    stop_iteration,
+    types::{self, Type},
+};
+use pyo3_ffi as ffi;
+use std::ffi::{c_int, c_void};
+use std::ptr;
+
+/// The iterator object.
+#[repr(C)]
+struct AwaiterObject {
+    ob_base: ffi::PyObject,
+    /// NULL once closed; strong.
+    future: *mut ffi::PyObject,
+    offset: usize,
+}
+
+static TYPE: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());
+
+enum Sent {
+    Pending(*mut ffi::PyObject),
+    Done(*mut ffi::PyObject),
+    Raised,
+}
+
+#[inline]
+unsafe fn send(future: FutureRef) -> Sent {
+    // SAFETY: the caller keeps the future alive; the borrow ends before `result`.
+    unsafe {
+        let cell = future.cell();
+        if cell.state != State::Pending {
+            let result = outcome::result(future);
+            return if result.is_null() { Sent::Raised } else { Sent::Done(result) };
+        }
+        if cell.blocking {
+            return never_awaited();
+        }
+        cell.blocking = true;
+        ffi::Py_INCREF(future.object());
+        Sent::Pending(future.object())
+    }
+}
+
+#[cold]
+fn never_awaited() -> Sent {
+    // SAFETY: RuntimeError is live.
+    unsafe { raise(ffi::PyExc_RuntimeError, "await wasn't used with future") };
+    Sent::Raised
+}
+
+/// `am_await` of both types.
+pub unsafe extern "C" fn am_await<K: Kind>(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe {
+        let kind = ffi::Py_TYPE(object);
+        if (kind == layout().future || kind == layout().task) && !FutureRef::of::<K>(object).cell().loop_.is_null() {
+            ffi::Py_INCREF(object);
+            return object;
+        }
+        iterator::<K>(object)
+    }
+}
+
+/// `tp_iternext` of both types, reached by `await` only.
+pub unsafe extern "C" fn next_self<K: Kind>(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance that it keeps alive.
+    unsafe {
+        match send(FutureRef::of::<K>(object)) {
+            Sent::Pending(future) => future,
+            Sent::Done(value) => {
+                stop_iteration::end(value);
+                ptr::null_mut()
+            }
+            Sent::Raised => ptr::null_mut(),
+        }
+    }
+}
+
+/// `am_send` of both types.
+pub unsafe extern "C" fn send_self<K: Kind>(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+    result: *mut *mut ffi::PyObject,
+) -> ffi::PySendResult {
+    // SAFETY: CPython calls this on an instance that it keeps alive, with a place for the result.
+    unsafe { sent(send(FutureRef::of::<K>(object)), result) }
+}
+
+unsafe fn sent(sent: Sent, result: *mut *mut ffi::PyObject) -> ffi::PySendResult {
+    let (value, status) = match sent {
+        Sent::Pending(future) => (future, ffi::PySendResult::PYGEN_NEXT),
+        Sent::Done(value) => (value, ffi::PySendResult::PYGEN_RETURN),
+        Sent::Raised => (ptr::null_mut(), ffi::PySendResult::PYGEN_ERROR),
+    };
+    // SAFETY: the caller has a place for the result.
+    unsafe { *result = value };
+    status
+}
+
+/// `__await__` and `iter()`: an iterator object.
+pub unsafe extern "C" fn iterator<K: Kind>(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance; a fresh iterator is zeroed and tracked, and its field is filled at once.
+    unsafe {
+        if ensure_alive(FutureRef::of::<K>(object)).is_err() {
+            return ptr::null_mut();
+        }
+        let made = ffi::PyType_GenericAlloc(*TYPE.get(), 0);
+        if !made.is_null() {
+            let awaiter = made.cast::<AwaiterObject>();
+            ffi::Py_INCREF(object);
+            (*awaiter).offset = K::offset();
+            (*awaiter).future = object;
+        }
+        made
+    }
+}
+
+/// `__await__()`, a method.
+pub unsafe extern "C" fn await_method<K: Kind>(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe { iterator::<K>(object) }
+}
+
+unsafe fn send_iterator(object: *mut ffi::PyObject) -> Sent {
+    // SAFETY: CPython calls the iterator's slots on an instance; its future is kept alive over the call.
+    unsafe {
+        let awaiter = object.cast::<AwaiterObject>();
+        if (*awaiter).future.is_null() {
+            return Sent::Raised;
+        }
+        let future = Owned::from_borrowed((*awaiter).future);
+        send(FutureRef::at(future.as_ptr(), (*awaiter).offset))
+    }
+}
+
+unsafe extern "C" fn iter_next(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe {
+        match send_iterator(object) {
+            Sent::Pending(future) => future,
+            Sent::Done(value) => {
+                stop_iteration::raise(Owned::from_owned(value));
+                ptr::null_mut()
+            }
+            Sent::Raised => ptr::null_mut(),
+        }
+    }
+}
+
+unsafe extern "C" fn iter_am_send(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+    result: *mut *mut ffi::PyObject,
+) -> ffi::PySendResult {
+    // SAFETY: CPython calls this on an instance, with a place for the result.
+    unsafe { sent(send_iterator(object), result) }
+}
+
+unsafe extern "C" fn iter_send(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe { iter_next(object) }
+}
+
+unsafe extern "C" fn iter_self(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe {
+        ffi::Py_INCREF(object);
+    }
+    object
+}
+
+unsafe extern "C" fn iter_throw(
+    object: *mut ffi::PyObject,
+    args: *mut *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython's calling convention.
+    unsafe {
+        let args = if count == 0 { &[][..] } else { std::slice::from_raw_parts(args, count as usize) };
+        let _: Python<()> = throw(object, args);
+    }
+    ptr::null_mut()
+}
+
+/// Raises what was given and lets go of the future.
+unsafe fn throw(object: *mut ffi::PyObject, args: &[*mut ffi::PyObject]) -> Python<()> {
+    // SAFETY: the arguments are borrowed from the caller; references are made before they are given away.
+    unsafe {
+        if args.is_empty() || args.len() > 3 {
+            let (bound, limit) = if args.is_empty() { ("at least", "1 argument") } else { ("at most", "3 arguments") };
+            return Err(raise_type_error(&format!("throw expected {bound} {limit}, got {}", args.len())));
+        }
+        if args.len() > 1 && crate::ffi::compat::HAS_EAGER_START {
+            let message = c"the (type, exc, tb) signature of throw() is deprecated, use the single-arg signature instead.";
+            if ffi::PyErr_WarnEx(ffi::PyExc_DeprecationWarning, message.as_ptr(), 1) != 0 {
+                return Err(Raised);
+            }
+        }
+        let given = |index: usize| args.get(index).copied().filter(|arg| *arg != ffi::Py_None());
+        let (kind, value, traceback) = (args[0], given(1), given(2));
+        if traceback.is_some_and(|traceback| ffi::PyTraceBack_Check(traceback) == 0) {
+            return Err(raise_type_error("throw() third argument must be a traceback"));
+        }
+        let exception = if ffi::PyExceptionClass_Check(kind) != 0 {
+            ffi::PyErr_SetObject(kind, value.unwrap_or(ptr::null_mut()));
+            Owned::new(crate::ffi::compat::take_raised())?
+        } else if ffi::PyExceptionInstance_Check(kind) != 0 {
+            if value.is_some() {
+                return Err(raise_type_error("instance exception may not have a separate value"));
+            }
+            Owned::from_borrowed(kind)
+        } else {
+            return Err(raise_type_error("exceptions must be classes deriving BaseException or instances of such a class"));
+        };
+        if let Some(traceback) = traceback {
+            ffi::PyException_SetTraceback(exception.as_ptr(), traceback);
+        }
+        close(object);
+        crate::ffi::compat::set_raised(exception.into_ptr());
+    }
+    Err(Raised)
+}
+
+unsafe fn close(object: *mut ffi::PyObject) {
+    // SAFETY: an instance of the iterator; its field owns its reference.
+    unsafe { super::cell::clear_slot(&raw mut (*object.cast::<AwaiterObject>()).future) }
+}
+
+unsafe extern "C" fn iter_close(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe {
+        close(object);
+        Owned::from_borrowed(ffi::Py_None()).into_ptr()
+    }
+}
+
+unsafe extern "C" fn iter_clear(object: *mut ffi::PyObject) -> c_int {
+    // SAFETY: the collector calls this on an instance.
+    unsafe { close(object) };
+    0
+}
+
+unsafe extern "C" fn iter_traverse(object: *mut ffi::PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+    // SAFETY: the collector calls this on an instance; what is visited is live.
+    unsafe {
+        let future = (*object.cast::<AwaiterObject>()).future;
+        let result = visit(ffi::Py_TYPE(object).cast(), arg);
+        if result != 0 || future.is_null() { result } else { visit(future, arg) }
+    }
+}
+
+unsafe extern "C" fn iter_dealloc(object: *mut ffi::PyObject) {
+    // SAFETY: the last reference is gone; the instance is untracked before it is taken apart.
+    unsafe {
+        let kind = ffi::Py_TYPE(object);
+        ffi::PyObject_GC_UnTrack(object.cast());
+        close(object);
+        ffi::PyObject_GC_Del(object.cast());
+        ffi::Py_DECREF(kind.cast());
+    }
+}
+
+/// Makes the iterator's type.
+pub fn init() -> Python<()> {
+    let methods = types::table([
+        types::one(c"send", iter_send, c"send($self, value, /)\n--\n\nThe value is ignored."),
+        types::fast(c"throw", iter_throw, c"throw($self, type, value=None, traceback=None, /)\n--\n\nRaise the exception."),
+        types::noargs(c"close", iter_close, c"close($self, /)\n--\n\nLet go of the future."),
+    ]);
+    let kind = Type {
+        name: c"rondeau._core.FutureIter",
+        size: size_of::<AwaiterObject>(),
+        flags: (ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_IMMUTABLETYPE | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION) as u64,
+        slots: vec![
+            (ffi::Py_tp_dealloc, iter_dealloc as *mut c_void),
+            (ffi::Py_tp_traverse, iter_traverse as *mut c_void),
+            (ffi::Py_tp_clear, iter_clear as *mut c_void),
+            (ffi::Py_tp_iter, iter_self as *mut c_void),
+            (ffi::Py_tp_iternext, iter_next as *mut c_void),
+            (ffi::Py_am_send, iter_am_send as *mut c_void),
+            (ffi::Py_tp_methods, methods),
+        ],
+    };
+    // SAFETY: the slots match their numbers and the size is the instance struct's.
+    unsafe { *TYPE.get() = kind.build(ptr::null_mut())?.into_ptr().cast() };
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! The current task up to 3.13: an entry of asyncio's dict `{loop: task}`.
+//!
+//! Announced lazily: a step replaces the last step's entry, and `settle` removes it before anything that is not a native
+//! task's step can look (a handle, a transport, the end of a batch). One dict operation a switch, none where the same
+//! task goes on.
+
+use crate::event_loop::state::Loop;
+use crate::ffi::{Python, Raised, compat};
+use crate::future::door::door;
+use crate::task::cell::TaskRef;
+use pyo3_ffi as ffi;
+use std::ptr;
+
+/// Makes the task the current one of its loop, in the turn.
+///
+/// # Safety
+/// The task is on `loop_`, which runs in this thread; `retire` follows.
+#[inline]
+pub unsafe fn announce(loop_: Loop, task: TaskRef) -> Python<()> {
+    // SAFETY: no borrow of the parts lives while Python code runs.
+    unsafe {
+        if loop_.parts().current != task.object() {
+            if ffi::PyDict_SetItem(door().current_tasks, loop_.object(), task.object()) != 0 {
+                return Err(Raised);
+            }
+            ffi::Py_INCREF(task.object());
+            let old = std::mem::replace(&mut loop_.parts().current, task.object());
+            ffi::Py_XDECREF(old);
+        }
+    }
+    Ok(())
+}
+
+/// Ends the step: the entry stays until somebody could look.
+///
+/// # Safety
+/// Follows `announce`.
+#[inline]
+pub unsafe fn retire(_: Loop, (): ()) {}
+
+/// Makes `current_task()` None where a native step announced itself. An exception that is set stays.
+///
+/// # Safety
+/// The GIL is held and the loop lives.
+#[inline]
+pub unsafe fn settle(loop_: Loop) {
+    // SAFETY: the borrow ends in the condition.
+    unsafe {
+        if !loop_.parts().current.is_null() {
+            withdraw(loop_);
+        }
+    }
+}
+
+unsafe fn withdraw(loop_: Loop) {
+    // SAFETY: the reference is taken out before it is released; an exception that is set is kept.
+    unsafe {
+        let raised = if ffi::PyErr_Occurred().is_null() { ptr::null_mut() } else { compat::take_raised() };
+        let task = std::mem::replace(&mut loop_.parts().current, ptr::null_mut());
+        if ffi::PyDict_DelItem(door().current_tasks, loop_.object()) != 0 {
+            // The program removed it itself.
+            ffi::PyErr_Clear();
+        }
+        ffi::Py_XDECREF(task);
+        if !raised.is_null() {
+            compat::set_raised(raised);
+        }
+    }
+}
