@@ -180,10 +180,10 @@ impl Runtime {
         // this function returns when the outcome is taken, and unwinds after `close` has dropped the future.
         let mut root = unsafe { JoinHandle::new(tasks::spawn(&self.owner, future)) };
         let outcome = loop {
-            self.owner.turn();
             if let Some(outcome) = root.try_take() {
                 break outcome;
             }
+            self.owner.turn();
         };
         drop(root);
         std::mem::forget(end);

@@ -131,23 +131,29 @@ impl TaskRef {
     ///
     /// # Safety
     /// At home; the outcome was just put in place.
+    #[inline]
     unsafe fn finish(self, owner: &Loop) {
-        // SAFETY: the loop's own reference keeps it alive until the last line.
+        // SAFETY: the loop's own reference keeps it alive until it is given up below.
         let header = unsafe { self.header() };
         let state = header.state.get() & !(RUNNING | SCHEDULED) | FINISHED;
         header.state.set(state);
+        // The joiner and the reporter are other people's code and may panic: they come last.
         if state & HANDLE != 0 {
-            if let Some(joiner) = header.joiner.take() {
+            let joiner = header.joiner.take();
+            // SAFETY: the loop's own reference, given up once: a closed task never comes here again.
+            unsafe { self.drop_at_home() };
+            if let Some(joiner) = joiner {
                 joiner.wake();
             }
         } else {
             header.state.set(state | TAKEN);
             // SAFETY: the outcome is there, `TAKEN` is set, and no handle can ask for it.
-            if let Some(panic) = unsafe { (header.vtable.discard)(self) } {
+            let panic = unsafe { (header.vtable.discard)(self) };
+            // SAFETY: as above.
+            unsafe { self.drop_at_home() };
+            if let Some(panic) = panic {
                 owner.report(&panic);
             }
         }
-        // SAFETY: the loop's own reference, given up once: a closed task never comes here again.
-        unsafe { self.drop_at_home() }
     }
 }
