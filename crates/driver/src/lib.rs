@@ -29,6 +29,7 @@ mod errno;
 mod files;
 mod flight;
 mod fork;
+mod interest;
 pub mod op;
 mod perform;
 pub mod poll;
@@ -36,6 +37,7 @@ mod pool;
 pub mod probe;
 mod ring;
 pub mod send;
+mod setup;
 pub mod socket;
 mod waker;
 

@@ -1,6 +1,6 @@
-//! Readiness: what to watch a descriptor for, and what the kernel reported.
+//! Waiting until descriptors are ready: epoll, and the buffer of its reports.
 //!
-//! [`crate::Driver`] registers and parks through [`Epoll`]; the faces read [`Events`]. Level-triggered by default: a
+//! [`crate::Driver`] registers and parks through `Epoll`; the faces read [`Events`]. Level-triggered by default: a
 //! descriptor is registered once and never re-armed (`epoll(7)`; `EPOLLONESHOT` cost 2–13 % more CPU a request).
 //! [`Interest::EDGE`] is there for owners that drain to `EAGAIN` and want one report a change.
 //!
@@ -8,138 +8,15 @@
 
 use std::fmt;
 use std::io;
-use std::ops::BitOr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::errno::{Errno, check};
+pub use crate::interest::{Event, Interest, Readiness};
 
 /// The token of the wake, refused for others.
 pub(crate) const WAKE: u64 = u64::MAX;
-
-/// What a descriptor is watched for. Errors and hang-ups are reported whatever is asked.
-///
-/// ```
-/// use rondeau_driver::Interest;
-///
-/// let both = Interest::READ | Interest::WRITE;
-/// assert!(both.contains(Interest::READ) && !Interest::READ.contains(both));
-/// assert!(Interest::NONE.is_empty());
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Interest(u32);
-
-impl Interest {
-    /// Nothing but errors and hang-ups.
-    pub const NONE: Interest = Interest(0);
-    /// There is something to read, or the peer closed its side (`EPOLLIN | EPOLLRDHUP`).
-    pub const READ: Interest = Interest((libc::EPOLLIN | libc::EPOLLRDHUP) as u32);
-    /// A write would be taken (`EPOLLOUT`).
-    pub const WRITE: Interest = Interest(libc::EPOLLOUT as u32);
-    /// Report changes and not states (`EPOLLET`).
-    pub const EDGE: Interest = Interest(libc::EPOLLET as u32);
-
-    /// Whether all of `other` is in here.
-    #[inline]
-    #[must_use]
-    pub const fn contains(self, other: Interest) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// Whether neither reading nor writing is asked for.
-    #[inline]
-    #[must_use]
-    pub const fn is_empty(self) -> bool {
-        self.0 & (Self::READ.0 | Self::WRITE.0) == 0
-    }
-
-    /// This without `other`.
-    #[inline]
-    #[must_use]
-    pub const fn without(self, other: Interest) -> Interest {
-        Interest(self.0 & !other.0)
-    }
-}
-
-impl BitOr for Interest {
-    type Output = Interest;
-    #[inline]
-    fn bitor(self, other: Interest) -> Interest {
-        Interest(self.0 | other.0)
-    }
-}
-
-impl fmt::Debug for Interest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = [
-            (Self::READ, "READ"),
-            (Self::WRITE, "WRITE"),
-            (Self::EDGE, "EDGE"),
-        ];
-        let set: Vec<&str> = names
-            .iter()
-            .filter(|(bit, _)| self.contains(*bit))
-            .map(|(_, name)| *name)
-            .collect();
-        write!(f, "Interest({})", set.join(" | "))
-    }
-}
-
-/// What the kernel reported of a descriptor.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Readiness(u32);
-
-impl Readiness {
-    const fn any(self, bits: i32) -> bool {
-        self.0 & bits as u32 != 0
-    }
-
-    /// A read will not block: data, end of file, or an error to collect.
-    #[inline]
-    #[must_use]
-    pub const fn readable(self) -> bool {
-        self.any(libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR)
-    }
-
-    /// A write will not block: room, or an error to collect.
-    #[inline]
-    #[must_use]
-    pub const fn writable(self) -> bool {
-        self.any(libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR)
-    }
-
-    /// Reads will find the end of file or an error once what is buffered was read (`EPOLLRDHUP`, `EPOLLHUP` or
-    /// `EPOLLERR`): with [`Interest::EDGE`], no further report says so.
-    #[inline]
-    #[must_use]
-    pub const fn read_closed(self) -> bool {
-        self.any(libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR)
-    }
-
-    /// Both directions are closed (`EPOLLHUP`).
-    #[inline]
-    #[must_use]
-    pub const fn hangup(self) -> bool {
-        self.any(libc::EPOLLHUP)
-    }
-
-    /// An error is waiting: [`crate::socket::take_error`] (`EPOLLERR`).
-    #[inline]
-    #[must_use]
-    pub const fn error(self) -> bool {
-        self.any(libc::EPOLLERR)
-    }
-}
-
-/// One report: whose, and what.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Event {
-    /// What [`crate::Driver::add`] was given.
-    pub token: u64,
-    /// What the kernel reported.
-    pub readiness: Readiness,
-}
 
 /// The buffer that [`crate::Driver::park`] fills, to be used again and again.
 pub struct Events {
@@ -166,20 +43,14 @@ impl Events {
     /// The reports of the last park, in the kernel's order.
     #[inline]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Event> + '_ {
-        self.raw.iter().map(|e| Event {
-            token: e.u64,
-            readiness: Readiness(e.events),
-        })
+        self.raw.iter().map(event)
     }
 
     /// The report at `index`, for owners that cannot keep a borrow while they serve it.
     #[inline]
     #[must_use]
     pub fn get(&self, index: usize) -> Option<Event> {
-        self.raw.get(index).map(|e| Event {
-            token: e.u64,
-            readiness: Readiness(e.events),
-        })
+        self.raw.get(index).map(event)
     }
 
     /// How many reports there are; the wake is not one of them.
@@ -208,6 +79,14 @@ impl Events {
     pub fn clear(&mut self) {
         self.raw.clear();
         self.woken = false;
+    }
+}
+
+#[inline]
+fn event(raw: &libc::epoll_event) -> Event {
+    Event {
+        token: raw.u64,
+        readiness: Readiness::from_bits(raw.events),
     }
 }
 
@@ -253,7 +132,7 @@ impl Epoll {
         token: u64,
     ) -> io::Result<()> {
         let mut event = libc::epoll_event {
-            events: interest.0,
+            events: interest.bits(),
             u64: token,
         };
         // SAFETY: `event` is a valid epoll_event that the kernel reads during the call.
@@ -330,18 +209,5 @@ mod tests {
         assert_eq!(milliseconds_up(Duration::from_millis(2)), 2);
         assert_eq!(milliseconds_up(Duration::from_nanos(2_000_001)), 3);
         assert_eq!(milliseconds_up(Duration::MAX), i32::MAX);
-    }
-
-    #[test]
-    fn edge_alone_asks_for_nothing() {
-        assert!(Interest::EDGE.is_empty());
-        assert_eq!(
-            (Interest::READ | Interest::WRITE).without(Interest::READ),
-            Interest::WRITE
-        );
-        assert_eq!(
-            format!("{:?}", Interest::READ | Interest::EDGE),
-            "Interest(READ | EDGE)"
-        );
     }
 }

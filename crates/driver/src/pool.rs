@@ -15,7 +15,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::errno::Errno;
@@ -33,7 +33,7 @@ pub(crate) const POOL: u64 = 1 << 63;
 
 pub(crate) struct Pool {
     shared: Arc<Shared>,
-    workers: usize,
+    workers: Vec<JoinHandle<()>>,
     in_flight: usize,
     next: u64,
     process: Process,
@@ -75,7 +75,7 @@ impl Pool {
         };
         Pool {
             shared: Arc::new(shared),
-            workers: 0,
+            workers: Vec::new(),
             in_flight: 0,
             next: 0,
             process: Process::this(),
@@ -92,12 +92,12 @@ impl Pool {
         self.in_flight += 1;
         let mut state = self.shared.lock();
         state.queue.push_back(Flight::new(id, waiter, op));
-        let short = state.idle < state.queue.len() && self.workers < THREADS;
+        let short = state.idle < state.queue.len() && self.workers.len() < THREADS;
         drop(state);
         if short {
             match start(&self.shared) {
-                Ok(()) => self.workers += 1,
-                Err(error) if self.workers == 0 => self.refuse(id, &error),
+                Ok(worker) => self.workers.push(worker),
+                Err(error) if self.workers.is_empty() => self.refuse(id, &error),
                 Err(_) => {} // the workers there are will come to it
             }
         }
@@ -141,20 +141,31 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
+        let workers = std::mem::take(&mut self.workers);
         if !self.process.is_this() {
-            return; // a forked child has none of the threads, and the lock may be held by one of them
+            // A forked child has none of the threads, and the lock may be held by one of them.
+            return std::mem::forget(workers);
         }
         let mut state = self.shared.lock();
         state.closed = true;
         let queue = std::mem::take(&mut state.queue);
-        state.workers.iter().for_each(|(_, stop)| stop.wake());
+        for (_, stop) in &state.workers {
+            stop.wake();
+        }
         self.shared.work.notify_all();
-        let ended = self
+        let waited = self
             .shared
             .ended
             .wait_timeout_while(state, PATIENCE, |state| state.running > 0);
-        drop(ended.unwrap_or_else(PoisonError::into_inner));
-        drop(queue); // never begun: buffers freed, descriptors closed
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let finished = std::mem::take(&mut state.finished);
+        let all_ended = state.running == 0;
+        drop(state);
+        drop((queue, finished)); // buffers freed, descriptors closed
+        if all_ended {
+            // They are on their last steps; with them goes their hold on the wake's descriptor.
+            workers.into_iter().for_each(|worker| drop(worker.join()));
+        }
     }
 }
 
@@ -164,7 +175,7 @@ fn take(queue: &mut VecDeque<Flight>, id: OpId) -> Option<Flight> {
 }
 
 /// Starts a worker with all signals blocked, which it inherits.
-fn start(shared: &Arc<Shared>) -> io::Result<()> {
+fn start(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
     let stop = Waker::new()?;
     let number = {
         let mut state = shared.lock();
@@ -178,13 +189,12 @@ fn start(shared: &Arc<Shared>) -> io::Result<()> {
             .name(format!("rondeau-file-{number}"))
             .spawn(move || serve(&theirs, number, &stop))
     });
-    if let Err(error) = spawned {
+    if spawned.is_err() {
         let mut state = shared.lock();
         state.workers.pop();
         state.running -= 1;
-        return Err(error);
     }
-    Ok(())
+    spawned
 }
 
 fn signals_blocked<T>(run: impl FnOnce() -> T) -> T {

@@ -29,10 +29,9 @@ fn loopback() -> SockAddr {
 /// A connected pair of TCP sockets: who asked, who accepted.
 fn tcp() -> (OwnedFd, OwnedFd) {
     let listener = socket::listener(&loopback(), 1).unwrap();
-    let asking = socket::open(libc::AF_INET, libc::SOCK_STREAM).unwrap();
     let addr = socket::local_addr(listener.as_raw_fd()).unwrap();
-    let pending = socket::connect(asking.as_raw_fd(), &addr).unwrap_err();
-    assert_eq!(pending.raw_os_error(), Some(libc::EINPROGRESS));
+    let (asking, pending) = socket::dial(&addr).unwrap();
+    assert!(pending, "TCP connects in the background");
     let (driver, mut events) = driver();
     driver.add(listener.as_raw_fd(), Interest::READ, 0).unwrap();
     driver.park(&mut events, None).unwrap();
