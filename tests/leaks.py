@@ -37,13 +37,13 @@ def start() -> None:
 
 def look(wait: bool = False) -> State:
     """What is there now. With `wait`, threads that are on their way out are joined first."""
-    for _ in range(3):  # A finalizer may leave new garbage.
-        gc.collect()
     if wait:
         for thread in threading.enumerate():
             if thread is not threading.current_thread() and thread not in _known:
                 thread.join(timeout=10)
-    else:
+    for _ in range(3):  # A finalizer may leave new garbage.
+        gc.collect()
+    if not wait:
         gc.freeze()  # What a failed test left is not this one's.
         _known.clear()
         _known.update(threading.enumerate())

@@ -1,0 +1,287 @@
+"""add_reader and add_writer: level-triggered, one callback per direction, on sockets, pipes and bare numbers."""
+
+import asyncio
+import os
+import socket
+
+import pytest
+
+
+@pytest.fixture
+def pair():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        yield ours, theirs
+
+
+def test_a_reader_is_called_while_there_is_something(compare, pair):
+    async def body(note):
+        ours, theirs = pair
+        loop = asyncio.get_running_loop()
+        eaten = asyncio.Event()
+        left = list("soup")
+
+        def readable(*args):
+            note("readable", args, ours.recv(1))
+            left.pop()
+            if not left:
+                note(loop.remove_reader(ours))
+                eaten.set()
+
+        loop.add_reader(ours, readable, "argument")
+        theirs.send(b"soup")
+        await eaten.wait()
+
+    compare(body)
+
+
+def test_level_triggered(compare, pair):
+    async def body(note):
+        ours, theirs = pair
+        loop = asyncio.get_running_loop()
+        times = []
+        done = loop.create_future()
+
+        def readable():
+            times.append(1)  # Nothing is read: it stays readable.
+            if len(times) == 3:
+                loop.remove_reader(ours)
+                done.set_result(None)
+
+        loop.add_reader(ours, readable)
+        theirs.send(b"x")
+        await done
+        note(len(times), ours.recv(10))
+
+    assert compare(body) == [(3, b"x")]
+
+
+def test_a_writer(compare, pair):
+    async def body(note):
+        ours, _ = pair
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+        loop.add_writer(ours.fileno(), done.set_result, "writable")
+        note(await done, loop.remove_writer(ours.fileno()), loop.remove_writer(ours.fileno()))
+
+    compare(body)
+
+
+def test_both_directions(compare, pair):
+    async def body(note):
+        ours, theirs = pair
+        loop = asyncio.get_running_loop()
+        read, written = loop.create_future(), loop.create_future()
+
+        def readable():
+            loop.remove_reader(ours)
+            read.set_result(ours.recv(10))
+
+        def writable():
+            loop.remove_writer(ours)
+            written.set_result(None)
+
+        loop.add_reader(ours, readable)
+        loop.add_writer(ours, writable)
+        await written
+        theirs.send(b"x")
+        note(await read)
+        note(loop.remove_reader(ours), loop.remove_writer(ours))
+
+    compare(body)
+
+
+def test_replacing_a_callback(compare, pair):
+    async def body(note):
+        ours, theirs = pair
+        loop = asyncio.get_running_loop()
+        done = asyncio.Event()
+        loop.add_reader(ours, note, "replaced")
+        loop.add_reader(ours, lambda: (note("second"), loop.remove_reader(ours), done.set()))
+        theirs.send(b"x")
+        await done.wait()
+
+    assert compare(body) == ["second"]
+
+
+def test_removing_before_it_runs(compare, pair):
+    async def body(note):
+        ours, theirs = pair
+        loop = asyncio.get_running_loop()
+        theirs.send(b"x")
+        loop.add_reader(ours, note, "must not run")
+        note(loop.remove_reader(ours), loop.remove_reader(ours))
+        for _ in range(100):
+            await asyncio.sleep(0)
+
+    assert compare(body) == [(True, False)]
+
+
+def test_one_callback_removes_the_others(run):
+    """Both are ready in the same turn; the first removes the second, which then must not run."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        pairs = [socket.socketpair() for _ in range(2)]
+        seen = []
+
+        def readable(me, other):
+            seen.append(me)
+            loop.remove_reader(pairs[me][0])
+            loop.remove_reader(pairs[other][0])
+
+        loop.add_reader(pairs[0][0], readable, 0, 1)
+        loop.add_reader(pairs[1][0], readable, 1, 0)
+        for _, theirs in pairs:
+            theirs.send(b"x")
+        while not seen:
+            await asyncio.sleep(0)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        for both in pairs:
+            for sock in both:
+                sock.close()
+        return len(seen)
+
+    assert run(main()) == 1
+
+
+def test_end_of_file_and_hang_up(compare, pair):
+    async def body(note):
+        ours, theirs = socket.socketpair()
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+        loop.add_reader(ours, lambda: (loop.remove_reader(ours), done.set_result(ours.recv(10))))
+        theirs.close()
+        note(await done)
+        ours.close()
+        read_end, write_end = os.pipe()
+        done = loop.create_future()
+        loop.add_writer(write_end, lambda: (loop.remove_writer(write_end), done.set_result("hung up")))
+        os.close(read_end)
+        note(await done)
+        os.close(write_end)
+
+    compare(body)
+
+
+def test_pipes(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        read_end, write_end = os.pipe()
+        done = loop.create_future()
+        loop.add_reader(read_end, lambda: (loop.remove_reader(read_end), done.set_result(os.read(read_end, 10))))
+        loop.call_soon(os.write, write_end, b"through")
+        assert await done == b"through"
+        os.close(read_end)
+        os.close(write_end)
+
+    run(main())
+
+
+def test_a_number_that_is_used_again(run):
+    """The descriptor is closed by its owner, the number comes back, and the new one is watched as usual."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        for _ in range(20):
+            ours, theirs = socket.socketpair()
+            done = loop.create_future()
+            loop.add_reader(ours, lambda sock=ours, done=done: done.done() or done.set_result(sock.recv(10)))
+            theirs.send(b"x")
+            assert await done == b"x"
+            loop.remove_reader(ours)
+            ours.close()
+            theirs.close()
+
+    run(main())
+
+
+def test_misuse(compare, tmp_path):
+    async def body(note):
+        loop = asyncio.get_running_loop()
+        with (tmp_path / "file").open("w") as file:
+            for wrong in [-1, "text", None, object(), 10_000, file]:
+                for add in [loop.add_reader, loop.add_writer]:
+                    try:
+                        add(wrong, print)
+                    except (ValueError, OSError, TypeError) as error:
+                        note(type(error).__name__, getattr(error, "errno", None))
+            note(loop.remove_reader(10_000), loop.remove_writer(file))
+
+    compare(body)
+
+
+def test_not_over_a_transport(compare):
+    async def body(note):
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+        number = ours.fileno()
+        for call in [
+            lambda: loop.add_reader(number, print),
+            lambda: loop.add_writer(number, print),
+            lambda: loop.remove_reader(number),
+            lambda: loop.remove_writer(number),
+        ]:
+            try:
+                call()
+            except RuntimeError as error:
+                note(str(error).split("transport")[0])
+        for call in [lambda: loop.sock_recv(ours, 1), lambda: loop.sock_sendall(ours, b"x")]:
+            try:
+                await call()
+            except RuntimeError as error:
+                note(str(error).split("transport")[0])
+        transport.close()
+        theirs.close()
+        await asyncio.sleep(0)
+
+    compare(body)
+
+
+def test_a_callback_that_raises(compare, logged, pair):
+    async def body(note):
+        ours, theirs = pair
+        loop = asyncio.get_running_loop()
+        done = asyncio.Event()
+
+        def fails():
+            ours.recv(10)
+            loop.remove_reader(ours)
+            loop.call_soon(done.set)
+            raise ValueError("reader")
+
+        loop.set_exception_handler(lambda _, context: note(sorted(context), context["exception"]))
+        loop.add_reader(ours, fails)
+        theirs.send(b"x")
+        await done.wait()
+
+    compare(body)
+
+
+def test_many_descriptors(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        pairs = [socket.socketpair() for _ in range(200)]
+        left = set(range(200))
+        done = loop.create_future()
+
+        def readable(number):
+            loop.remove_reader(pairs[number][0])
+            left.remove(number)
+            if not left:
+                done.set_result(None)
+
+        for number, (ours, _) in enumerate(pairs):
+            loop.add_reader(ours, readable, number)
+        for _, theirs in reversed(pairs):
+            theirs.send(b"x")
+        await done
+        for both in pairs:
+            for sock in both:
+                sock.close()
+
+    run(main())
