@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import leaks
 import pytest
+
+import leaks
 import rondeau
 
 ARMS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
@@ -76,6 +77,8 @@ def plain(what: Any) -> Any:
     if isinstance(what, str):
         what = re.sub(r"0x[0-9a-f]+", "0x…", what)
         what = re.sub(r"\bTask-\d+\b", "Task-N", what)
+        what = re.sub(r"\bcreated at \S+:\d+", "created at …", what)  # Ours names the caller, not asyncio's file.
+        what = re.sub(r"\b(_Selector)?SocketTransport\b", "SocketTransport", what)
         what = re.sub(r"\bwhen=[\d.]+", "when=…", what)
         return re.sub(r"<(_UnixSelectorEventLoop|EventLoop|rondeau\.\S*EventLoop)\b", "<Loop", what)
     return what

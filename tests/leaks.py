@@ -13,11 +13,7 @@ WATCHED = (
     asyncio.Handle,
     asyncio.AbstractEventLoop,
     asyncio.BaseTransport,
-    *(
-        kind
-        for name in ("Handle", "TimerHandle", "Future", "Task")
-        if isinstance(kind := getattr(_core, name, None), type)
-    ),
+    *(kind for name in ("Handle", "TimerHandle", "Future", "Task") if isinstance(kind := getattr(_core, name, None), type)),
 )
 _verdicts: dict[type, bool] = {}
 

@@ -8,6 +8,7 @@ import asyncio
 import inspect
 
 import pytest
+
 import rondeau
 from rondeau import _core
 

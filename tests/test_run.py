@@ -7,6 +7,7 @@ import sys
 import warnings
 
 import pytest
+
 import rondeau
 
 V = contextvars.ContextVar("V", default="outside")

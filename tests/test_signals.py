@@ -156,8 +156,9 @@ def test_only_in_the_main_thread(loop_factory):
 
 def child(arm, body, **options):
     """A Python process that runs `main` of `body` on the arm and is sent signals by itself."""
-    program = f"import asyncio, os, signal, rondeau\n{textwrap.dedent(body)}\nfactory = {ARM_OF[arm]}\n" + (
-        "with asyncio.Runner(loop_factory=factory) as runner:\n    runner.run(main())\n"
+    program = (
+        f"import asyncio, os, signal, rondeau\n{textwrap.dedent(body)}\n"
+        f"with asyncio.Runner(loop_factory={ARM_OF[arm]}) as runner:\n    runner.run(main())\n"
     )
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, **options)
 

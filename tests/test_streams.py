@@ -1,13 +1,25 @@
 """asyncio's streams on the loop: reads of every kind, drain, start_server, and the end of a stream."""
 
 import asyncio
+import contextlib
 
 import pytest
 
 
-async def serve(handle, **options):
-    server = await asyncio.start_server(handle, "127.0.0.1", 0, **options)
-    return server, server.sockets[0].getsockname()[:2]
+@contextlib.asynccontextmanager
+async def serving(handle, **options):
+    """A server whose every handler has ended when the block ends (before 3.12, closing it does not wait for them)."""
+    handlers = []
+
+    async def kept(reader, writer):
+        handlers.append(asyncio.current_task())
+        await handle(reader, writer)
+
+    server = await asyncio.start_server(kept, "127.0.0.1", 0, **options)
+    yield server.sockets[0].getsockname()[:2]
+    await asyncio.gather(*handlers, return_exceptions=True)
+    server.close()
+    await server.wait_closed()
 
 
 async def upper(reader, writer):
@@ -20,8 +32,7 @@ async def upper(reader, writer):
 
 def test_lines(run):
     async def main():
-        server, address = await serve(upper)
-        async with server:
+        async with serving(upper) as address:
             reader, writer = await asyncio.open_connection(*address)
             writer.writelines([b"soup\n", b"roast\nsal", b"ad"])
             writer.write_eof()
@@ -40,8 +51,7 @@ def test_reads_of_every_kind(compare):
             writer.close()
             await writer.wait_closed()
 
-        server, address = await serve(handle)
-        async with server:
+        async with serving(handle) as address:
             reader, writer = await asyncio.open_connection(*address)
             note(await reader.readexactly(95), await reader.readline(), await reader.readuntil(b";"))
             note(await reader.read(2), await reader.read(), await reader.read(), reader.at_eof())
@@ -65,8 +75,7 @@ def test_a_line_over_the_limit(compare):
             writer.close()
             await writer.wait_closed()
 
-        server, address = await serve(handle, limit=100)
-        async with server:
+        async with serving(handle, limit=100) as address:
             reader, writer = await asyncio.open_connection(*address)
             writer.write(b"x" * 1000 + b"\n")
             note(await reader.read())
@@ -89,8 +98,7 @@ def test_drain_keeps_memory_bounded(run, size):
             await writer.wait_closed()
             done.set()
 
-        server, address = await serve(handle)
-        async with server:
+        async with serving(handle) as address:
             _, writer = await asyncio.open_connection(*address)
             for _ in range(8):
                 writer.write(bytes(size))
@@ -106,7 +114,6 @@ def test_drain_keeps_memory_bounded(run, size):
 
 def test_many_clients(run):
     async def main():
-        server, address = await serve(upper)
 
         async def client(number):
             reader, writer = await asyncio.open_connection(*address)
@@ -118,7 +125,7 @@ def test_many_clients(run):
             await writer.wait_closed()
             return answers == [b"GUEST %d TURN %d\n" % (number, turn) for turn in range(5)]
 
-        async with server:
+        async with serving(upper) as address:
             return all(await asyncio.gather(*(client(number) for number in range(60))))
 
     assert run(main())
@@ -129,8 +136,7 @@ def test_a_handler_that_raises(run, logged):
         async def handle(reader, writer):
             raise ValueError("in the handler")
 
-        server, address = await serve(handle)
-        async with server:
+        async with serving(handle) as address:
             reader, writer = await asyncio.open_connection(*address)
             assert await reader.read() == b""
             writer.close()
@@ -148,8 +154,7 @@ def test_cancelling_a_read(compare):
             writer.close()
             await writer.wait_closed()
 
-        server, address = await serve(handle)
-        async with server:
+        async with serving(handle) as address:
             reader, writer = await asyncio.open_connection(*address)
             try:
                 await asyncio.wait_for(reader.readline(), 0.001)

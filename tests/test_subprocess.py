@@ -70,7 +70,7 @@ def test_pipes_as_streams(run):
         read_end, write_end = os.pipe()
         reader = asyncio.StreamReader()
         source, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb"))
-        sink, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, os.fdopen(write_end, "wb"))
+        sink, _ = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, os.fdopen(write_end, "wb"))
         sink.write(b"line\n" * 100_000)
         sink.close()
         total = len(await reader.read())

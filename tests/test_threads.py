@@ -187,7 +187,11 @@ def test_debug_notices_the_wrong_thread(run):
         message = "^Non-thread-safe operation invoked on an event loop other than the current one$"
 
         def other():
-            for call in [lambda: loop.call_soon(int), lambda: loop.call_later(0, int), lambda: loop.call_at(0, int)]:
+            for call in [
+                lambda: loop.call_soon(int),
+                lambda: loop.call_later(0, int),
+                lambda: loop.call_at(0, int),
+            ]:
                 with pytest.raises(RuntimeError, match=message):
                     call()
             with pytest.raises(RuntimeError, match=message):

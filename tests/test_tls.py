@@ -5,6 +5,7 @@ import ssl
 from pathlib import Path
 
 import pytest
+
 from protocols import Echo, Recorder
 
 CERTIFICATE = Path(__file__).with_name("localhost.pem")  # Self-signed, for these tests alone, valid for a century.
@@ -24,9 +25,7 @@ def test_echo(run, size):
         ours, theirs = contexts()
         server = await loop.create_server(Echo, "127.0.0.1", 0, ssl=ours)
         port = server.sockets[0].getsockname()[1]
-        transport, protocol = await loop.create_connection(
-            Recorder, "127.0.0.1", port, ssl=theirs, server_hostname="localhost"
-        )
+        transport, protocol = await loop.create_connection(Recorder, "127.0.0.1", port, ssl=theirs, server_hostname="localhost")
         assert isinstance(transport.get_extra_info("ssl_object"), ssl.SSLObject)
         assert transport.get_extra_info("cipher")
         sent = bytes(range(256)) * (size // 256) + bytes(size % 256)
