@@ -12,7 +12,7 @@ from harness.results import Row
 from harness.rounds import Run
 from harness.workload import Mode, Timed, Workload
 
-ROUNDS = {"quick": 1, "default": 7, "full": 7}
+ROUNDS = {"quick": 1, "default": 5, "full": 5}
 
 
 def arguments() -> argparse.Namespace:
@@ -20,7 +20,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", metavar="TEXT", help="workloads whose name contains TEXT")
     parser.add_argument("--arms", default=",".join(arms.ARMS), help="comma-separated; default: %(default)s")
     parser.add_argument("--subject", default="rondeau", choices=arms.ARMS, help="the arm that is judged")
-    parser.add_argument("--rounds", type=int, help="measured rounds of each case (default 7)")
+    parser.add_argument("--rounds", type=int, help="measured rounds of each case (default 5)")
     parser.add_argument("--quick", action="store_true", help="each workload once, small: does it work?")
     parser.add_argument("--full", action="store_true", help="all sizes x connections")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round's figures here")
@@ -70,10 +70,7 @@ def main() -> int:
     finally:
         run.end()
     results = run.results
-    checked = [
-        limits.check(limit, results, options.subject)
-        for limit in limits.read(Path(__file__).with_name("limits.toml"))
-    ]
+    checked = [limits.check(limit, results, options.subject) for limit in limits.read(Path(__file__).with_name("limits.toml"))]
     report.header(console, conditions, results)
     report.figures(console, results)
     report.ratios(console, results, options.subject)

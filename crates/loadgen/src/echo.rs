@@ -1,7 +1,8 @@
 //! The closed loop over all connections: one thread, one level-triggered epoll.
 //!
 //! The measured window opens when the warm-up's last echo came and closes when the last measured one did; about as
-//! many messages are under way at its start as at its end, so their halves cancel.
+//! many messages are under way at its start as at its end, so their halves cancel. Those are then awaited, so that no
+//! connection closes with bytes unread: the server would see a reset.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -24,6 +25,14 @@ pub struct Report {
 }
 
 impl Report {
+    fn between(begun: &Mark, ended: &Mark) -> Self {
+        Self {
+            messages: ended.echoes - begun.echoes,
+            wall: ended.at - begun.at,
+            server_cpu: ended.cpu.zip(begun.cpu).map(|(ended, begun)| ended - begun),
+        }
+    }
+
     /// One JSON object; times in nanoseconds.
     pub fn to_json(&self) -> String {
         let cpu = self
@@ -74,7 +83,9 @@ pub fn run(plan: &Echo) -> io::Result<Report> {
         connection.start(0)?;
     }
     watch_for_room(&epoll, &connections)?;
-    loop {
+    let mut under_way = connections.len();
+    let mut report = None;
+    while under_way > 0 {
         wait(&epoll, &mut events, plan.spin, deadline)?;
         for event in &events {
             let connection =
@@ -89,25 +100,25 @@ pub fn run(plan: &Echo) -> io::Result<Report> {
                 && connection.receive(&mut room)? == Progress::Echoed
             {
                 echoes += 1;
-                connection.start(echoes)?;
+                match &begun {
+                    None if echoes >= plan.warmup => begun = Some(mark(echoes)?),
+                    Some(begun) if report.is_none() && echoes - begun.echoes >= plan.messages => {
+                        report = Some(Report::between(begun, &mark(echoes)?));
+                    }
+                    _ => {}
+                }
+                if report.is_none() {
+                    connection.start(echoes)?;
+                } else {
+                    under_way -= 1;
+                }
             }
             if connection.wants_room() != waited_for_room {
                 watch(&epoll, connection, event.data)?;
             }
-            match &begun {
-                None if echoes >= plan.warmup => begun = Some(mark(echoes)?),
-                Some(begun) if echoes - begun.echoes >= plan.messages => {
-                    let ended = mark(echoes)?;
-                    return Ok(Report {
-                        messages: ended.echoes - begun.echoes,
-                        wall: ended.at - begun.at,
-                        server_cpu: ended.cpu.zip(begun.cpu).map(|(ended, begun)| ended - begun),
-                    });
-                }
-                _ => {}
-            }
         }
     }
+    Ok(report.expect("only a closed window stops connections from starting their next message"))
 }
 
 fn open(plan: &Echo, epoll: &impl std::os::fd::AsFd) -> io::Result<Vec<Connection>> {
