@@ -3,6 +3,8 @@
 //! Times are cut out of what is compared, and lines whose order depends on how busy the machine is are compared
 //! without their order.
 
+#![allow(clippy::unwrap_used)]
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};

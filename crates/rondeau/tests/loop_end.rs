@@ -1,5 +1,7 @@
 //! When a loop ends, every task is dropped, whatever its destructors do; nothing is leaked and nothing touched twice.
 
+#![allow(clippy::unwrap_used, clippy::async_yields_async)]
+
 use std::cell::RefCell;
 use std::future::{Future, pending, poll_fn};
 use std::rc::Rc;
@@ -34,7 +36,7 @@ fn all_tasks_are_dropped_whatever_they_wait_for() {
                 let _alive = alive;
                 match i % 6 {
                     0 => sleep(Duration::from_secs(1000)).await,
-                    1 => drop(queue.put(i).await),
+                    1 => queue.put(i).await,
                     2 => event.wait().await,
                     3 => pending::<()>().await,
                     4 => drop(

@@ -1,5 +1,7 @@
 //! A waker may be cloned, used and dropped on any thread, at any time of its task's life and of its loop's.
 
+#![allow(clippy::unwrap_used)]
+
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
