@@ -7,8 +7,8 @@
 //!
 //! The eventfd of [`Waker`] is registered with the ring (`IORING_REGISTER_EVENTFD`), so a completion ends a park like
 //! any wake. It is signalled when completion work is waiting and again when that work posts its completions, so a
-//! batch that completed later than its submission costs one empty park more. Polling the ring's own descriptor was
-//! rejected: that costs an epoll entry. `IORING_REGISTER_EVENTFD_ASYNC` too: it says nothing of completions that come
+//! batch that completed later than its submission costs one empty park more (1000 such batches: 2000 parks). Polling
+//! the ring's own descriptor was not tried. `IORING_REGISTER_EVENTFD_ASYNC` was rejected: it says nothing of completions that come
 //! from an interrupt, which a buffered read's do.
 //!
 //! Invariants: the kernel may use the memory of every flight in `flights` until it has landed; `flights` is emptied
