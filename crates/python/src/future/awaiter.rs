@@ -140,7 +140,7 @@ unsafe fn send_iterator(object: *mut ffi::PyObject) -> Sent {
     unsafe {
         let awaiter = object.cast::<AwaiterObject>();
         if (*awaiter).future.is_null() {
-            return Sent::Raised;
+            return Sent::Done(Owned::from_borrowed(ffi::Py_None()).into_ptr());
         }
         let future = Owned::from_borrowed((*awaiter).future);
         send(FutureRef::at(future.as_ptr(), (*awaiter).offset))

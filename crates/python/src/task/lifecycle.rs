@@ -50,6 +50,10 @@ pub unsafe extern "C" fn tp_finalize(object: *mut ffi::PyObject) {
     // SAFETY: called on an instance that its caller keeps alive for the call.
     unsafe {
         let task = TaskRef::of(object);
+        if !compat::TASKS_IN_THREAD_STATE {
+            // asyncio's WeakSet has lost it by now, also where the handler brings it back.
+            registry::unlink(task);
+        }
         if task.future().cell().state == State::Pending && task.cell().log_destroy_pending {
             destroyed(task);
         }
