@@ -13,6 +13,7 @@ mod event_loop;
 mod ffi;
 mod future;
 mod handle;
+mod probe;
 mod ready;
 mod task;
 mod transport;
@@ -20,7 +21,7 @@ mod transport;
 use crate::ffi::{Python, args::raise, names};
 use pyo3_ffi as c;
 use std::ffi::{c_int, c_void};
-use std::ptr;
+
 
 fn fill(module: *mut c::PyObject) -> Python<()> {
     names::intern()?;
@@ -65,7 +66,7 @@ pub unsafe extern "C" fn PyInit__core() -> *mut c::PyObject {
         m_name: c"rondeau._core".as_ptr(),
         m_doc: c"Rondeau's native loop, tasks and transports.".as_ptr(),
         m_size: 0,
-        m_methods: ptr::null_mut(),
+        m_methods: probe::method(),
         m_slots: slots.cast(),
         m_traverse: None,
         m_clear: None,

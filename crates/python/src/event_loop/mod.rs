@@ -4,7 +4,7 @@
 //! here, what runs once per loop or per connection is asyncio's Python code, in each version's own form.
 
 pub mod descriptors;
-mod schedule;
+pub mod schedule;
 mod slow;
 pub mod state;
 mod turn;
@@ -59,7 +59,7 @@ unsafe extern "C" fn new(kind: *mut ffi::PyTypeObject, _: *mut ffi::PyObject, _:
         descriptors: Descriptors::default(),
         dirty: Vec::new(),
         sent: Vec::new(),
-        waker: driver.waker(),
+        waker: Some(driver.waker()),
         parked: false,
         in_turn: false,
         stopping: false,
@@ -175,21 +175,20 @@ unsafe extern "C" fn stop(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> 
 unsafe extern "C" fn wake(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
     unsafe {
-        Loop::from_object(object).parts().waker.wake();
+        if let Some(waker) = &Loop::from_object(object).parts().waker {
+            waker.wake();
+        }
         none()
     }
 }
 
-/// `_release()`: lets go of all that waits, for `close()`.
+/// `_release()`: lets go of all that waits and gives the loop's descriptors back, for `close()`.
 unsafe extern "C" fn release(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance; the parts are empty before anything is released.
     unsafe {
         let loop_ = Loop::from_object(object);
         let parts = loop_.parts();
-        let watched: Vec<_> = parts.descriptors.iter().map(|(fd, _)| fd).collect();
-        for fd in watched {
-            let _ = loop_.driver().remove(fd);
-        }
+        loop_.close_driver();
         for held in take_all(parts) {
             crate::handle::leave_agenda(held);
         }

@@ -140,13 +140,13 @@ unsafe fn at(
     when: Owned,
     due: Time,
     call: (*mut ffi::PyObject, &[*mut ffi::PyObject], *mut ffi::PyObject),
-    method: &CStr,
 ) -> Python<Owned> {
     let (callback, args, context) = call;
     // SAFETY: the caller's objects live; the borrow of the timers ends before Python can run.
     unsafe {
         if loop_.parts().debug {
-            debug_checks(loop_, callback, method, true)?;
+            // asyncio's call_later goes through call_at, and its messages name that.
+            debug_checks(loop_, callback, c"call_at", true)?;
         }
         let timer = handle::new_timer(loop_, when, callback, args, context)?;
         let key = loop_.parts().timers.insert(due, Ready::handle(timer.clone().into_ptr()));
@@ -180,7 +180,7 @@ unsafe fn later(loop_: Loop, call: Args<'_>) -> Python<Owned> {
             return Err(Raised);
         }
         let when = seconds(loop_) + delay;
-        at(loop_, Owned::new(ffi::PyFloat_FromDouble(when))?, due(when), parts, c"call_later")
+        at(loop_, Owned::new(ffi::PyFloat_FromDouble(when))?, due(when), parts)
     }
 }
 
@@ -208,7 +208,7 @@ unsafe fn at_given(loop_: Loop, call: Args<'_>) -> Python<Owned> {
         if seconds == -1.0 && !ffi::PyErr_Occurred().is_null() {
             return Err(Raised);
         }
-        at(loop_, Owned::from_borrowed(when), due(seconds), parts, c"call_at")
+        at(loop_, Owned::from_borrowed(when), due(seconds), parts)
     }
 }
 

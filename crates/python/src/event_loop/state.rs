@@ -20,7 +20,8 @@ use crate::transport::Chunk;
 pub struct LoopObject {
     ob_base: ffi::PyObject,
     parts: Parts,
-    driver: Driver,
+    /// None once the loop is closed, which gives its descriptors back.
+    driver: Option<Driver>,
     /// Events of the last `park`.
     events: Events,
 }
@@ -41,8 +42,8 @@ pub struct Parts {
     pub dirty: Vec<NonNull<ffi::PyObject>>,
     /// Buffers that were sent and wait to be released; empty between uses, kept for its memory.
     pub sent: Vec<Chunk>,
-    /// Ends `park` from any thread.
-    pub waker: Waker,
+    /// Ends `park` from any thread; None once the loop is closed.
+    pub waker: Option<Waker>,
     /// True while the loop waits in the kernel: a push must wake it.
     pub parked: bool,
     /// True while a batch runs: what is written leaves at the callback's end.
@@ -110,14 +111,14 @@ impl Loop {
         unsafe { &mut (*self.0.as_ptr()).parts }
     }
 
-    /// The kernel's side, shared.
+    /// The kernel's side, shared; None once the loop is closed.
     ///
     /// # Safety
     /// The object lives.
     #[inline]
-    pub unsafe fn driver<'a>(self) -> &'a Driver {
+    pub unsafe fn driver<'a>(self) -> Option<&'a Driver> {
         // SAFETY: the caller's contract; a `&mut Driver` exists only inside `driver_mut`'s callers.
-        unsafe { &(*self.0.as_ptr()).driver }
+        unsafe { (*self.0.as_ptr()).driver.as_ref() }
     }
 
     /// The kernel's side, alone: for the hot buffer and for file operations.
@@ -126,9 +127,21 @@ impl Loop {
     /// As for `parts`, on the loop's thread (so it is not parked).
     #[inline]
     #[expect(clippy::mut_from_ref, reason = "the caller's contract makes the borrow unique")]
-    pub unsafe fn driver_mut<'a>(self) -> &'a mut Driver {
+    pub unsafe fn driver_mut<'a>(self) -> Option<&'a mut Driver> {
         // SAFETY: the caller's contract.
-        unsafe { &mut (*self.0.as_ptr()).driver }
+        unsafe { (*self.0.as_ptr()).driver.as_mut() }
+    }
+
+    /// Gives the kernel's side back, descriptors and all.
+    ///
+    /// # Safety
+    /// The object lives and the loop does not run.
+    pub unsafe fn close_driver(self) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            self.parts().waker = None;
+            (*self.0.as_ptr()).driver = None;
+        }
     }
 
     /// The events of the last park.
@@ -151,7 +164,7 @@ impl Loop {
         unsafe {
             let object = self.0.as_ptr();
             (&raw mut (*object).parts).write(parts);
-            (&raw mut (*object).driver).write(driver);
+            (&raw mut (*object).driver).write(Some(driver));
             (&raw mut (*object).events).write(Events::new());
         }
     }
@@ -180,8 +193,10 @@ impl Loop {
         unsafe {
             let parts = self.parts();
             parts.agenda.push(ready);
-            if parts.parked {
-                parts.waker.wake();
+            if parts.parked
+                && let Some(waker) = &parts.waker
+            {
+                waker.wake();
             }
         }
     }

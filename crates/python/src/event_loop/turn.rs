@@ -146,8 +146,8 @@ unsafe fn park(loop_: Loop) -> Python<()> {
 unsafe fn ask_kernel(loop_: Loop, timeout: Option<Duration>) -> Python<()> {
     // SAFETY: while the GIL is released only the driver (shared) and the events (this thread's) are borrowed here.
     let waited = unsafe {
+        let Some(driver) = loop_.driver() else { return super::schedule::check_open(loop_) };
         loop_.parts().parked = true;
-        let driver = loop_.driver();
         let events = loop_.events();
         let thread = ffi::PyEval_SaveThread();
         let waited = driver.park(events, timeout);

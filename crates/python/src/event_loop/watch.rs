@@ -59,6 +59,7 @@ pub fn ask(driver: &Driver, fd: RawFd, asked: Interest, wanted: Interest) -> io:
 unsafe fn exchange(loop_: Loop, fd: RawFd, write: bool, new: *mut ffi::PyObject) -> io::Result<*mut ffi::PyObject> {
     // SAFETY: the loop lives; nothing here runs Python code.
     let (parts, driver) = unsafe { (loop_.parts(), loop_.driver()) };
+    let Some(driver) = driver else { return Err(io::Error::from_raw_os_error(libc::EBADF)) };
     let (mut pair, asked) = match std::mem::take(parts.descriptors.entry(fd)) {
         Slot::Handles { pair, interest } => (pair, interest),
         Slot::Empty => (Pair::empty(), Interest::default()),

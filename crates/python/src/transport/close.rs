@@ -6,6 +6,7 @@
 use super::state::{State, Transport, replace};
 use super::{interest, write};
 use crate::door;
+use crate::event_loop::schedule;
 use crate::ffi::{Python, Raised, names::names, owned::Owned};
 use crate::handle;
 use pyo3_ffi as ffi;
@@ -67,6 +68,7 @@ unsafe fn lose_soon(transport: Transport, exception: *mut ffi::PyObject) -> Pyth
     // SAFETY: the loop lives as long as the transport refers to it.
     unsafe {
         let Some(loop_) = transport.event_loop() else { return Ok(()) };
+        schedule::check_open(loop_)?;
         let method = Owned::new(ffi::PyObject_GetAttrString(transport.object(), c"_call_connection_lost".as_ptr()))?;
         handle::call_soon(loop_, method.as_ptr(), &[exception], ptr::null_mut())
     }

@@ -76,7 +76,7 @@ unsafe fn tell(transport: Transport, method: *mut ffi::PyObject, message: &CStr)
 /// The transport is kept alive by the caller.
 pub unsafe fn set_limits(transport: Transport, high: Option<isize>, low: Option<isize>) -> Python<()> {
     let high = high.unwrap_or_else(|| low.map_or(HIGH as isize, |low| 4 * low));
-    let low = low.unwrap_or(high / 4);
+    let low = low.unwrap_or(high.div_euclid(4));
     if !(high >= low && low >= 0) {
         let message = format!("high ({high}) must be >= low ({low}) must be >= 0");
         // SAFETY: ValueError is live.

@@ -41,7 +41,8 @@ pub unsafe fn set(transport: Transport, wanted: Interest) -> io::Result<()> {
         if wanted == asked {
             return Ok(());
         }
-        watch::ask(loop_.driver(), fd, asked, wanted)?;
+        let Some(driver) = loop_.driver() else { return Ok(()) };
+        watch::ask(driver, fd, asked, wanted)?;
         let object = transport.object();
         *loop_.parts().descriptors.entry(fd) =
             Slot::Transport { object: NonNull::new_unchecked(object), interest: wanted };

@@ -66,7 +66,8 @@ unsafe fn read(loop_: Loop, transport: Transport) -> Python<()> {
             return read_into(transport);
         }
         let fd = transport.state().fd;
-        let hot = loop_.driver_mut().hot();
+        let Some(driver) = loop_.driver_mut() else { return Ok(()) };
+        let hot = driver.hot();
         let data = match socket::recv(fd, hot) {
             Ok(0) => return end_of_stream(transport),
             Ok(count) => Owned::new(ffi::PyBytes_FromStringAndSize(hot.as_ptr().cast(), count as ffi::Py_ssize_t))?,

@@ -32,11 +32,6 @@ impl Chunk {
         // SAFETY: the reference is ours.
         unsafe { ffi::Py_DECREF(self.0) }
     }
-
-    /// The object, borrowed.
-    pub fn object(&self) -> *mut ffi::PyObject {
-        self.0
-    }
 }
 
 impl AsRef<[u8]> for Chunk {

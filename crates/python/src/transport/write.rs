@@ -30,72 +30,120 @@ const LOG_AFTER: u32 = 5;
 pub unsafe fn write(transport: Transport, data: *mut ffi::PyObject) -> Python<()> {
     // SAFETY: the caller's contract; each borrow ends before Python runs.
     unsafe {
-        let Some(chunk) = checked(transport, data)? else { return Ok(()) };
+        check_type(data)?;
+        check_open(transport, "write", "write")?;
+        let chunk = queueable(data)?;
+        if chunk.as_ref().is_empty() {
+            chunk.release();
+            return Ok(());
+        }
+        if lost(transport)? {
+            chunk.release();
+            return Ok(());
+        }
         transport.state().out.push(chunk);
         leave(transport)
     }
 }
 
-/// Accepts several at once.
+/// Accepts several at once: all of them, or none where one is no bytes-like object.
 ///
 /// # Safety
 /// As for `write`.
 pub unsafe fn write_all(transport: Transport, list: *mut ffi::PyObject) -> Python<()> {
-    // SAFETY: the caller's contract.
+    // SAFETY: the caller's contract; each borrow ends before Python runs.
     unsafe {
-        let iterator = Owned::new(ffi::PyObject_GetIter(list))?;
-        loop {
-            let next = ffi::PyIter_Next(iterator.as_ptr());
-            if next.is_null() {
-                if !ffi::PyErr_Occurred().is_null() {
+        let (named, busy) =
+            if compat::WRITELINES_STANDS_ALONE { ("writelines", "writelines") } else { ("write", "write") };
+        check_open(transport, named, busy)?;
+        let items = Owned::new(ffi::PySequence_Tuple(list))?;
+        let mut chunks = Vec::new();
+        for index in 0..ffi::PyTuple_GET_SIZE(items.as_ptr()) {
+            let item = ffi::PyTuple_GET_ITEM(items.as_ptr(), index);
+            match check_type(item).and_then(|()| queueable(item)) {
+                Ok(chunk) => chunks.push(chunk),
+                Err(Raised) => {
+                    for chunk in chunks {
+                        chunk.release();
+                    }
                     return Err(Raised);
                 }
-                break;
             }
-            let data = Owned::from_owned(next);
-            if let Some(chunk) = checked(transport, data.as_ptr())? {
+        }
+        let nothing = chunks.iter().all(|chunk| chunk.as_ref().is_empty());
+        if nothing || lost(transport)? {
+            for chunk in chunks {
+                chunk.release();
+            }
+            return Ok(());
+        }
+        for chunk in chunks {
+            if chunk.as_ref().is_empty() {
+                chunk.release();
+            } else {
                 transport.state().out.push(chunk);
             }
         }
-        if transport.state().out.is_empty() { Ok(()) } else { leave(transport) }
+        leave(transport)
     }
 }
 
-/// The checks of asyncio's `write`, in its order; None where there is nothing to send.
-unsafe fn checked(transport: Transport, data: *mut ffi::PyObject) -> Python<Option<Chunk>> {
-    // SAFETY: the caller's contract.
+#[inline]
+unsafe fn check_type(data: *mut ffi::PyObject) -> Python<()> {
+    // SAFETY: `data` lives.
     unsafe {
-        let exact = ffi::PyBytes_CheckExact(data) != 0;
-        if !exact && !is_bytes_like(data) {
-            let kind = Owned::new(ffi::PyType_GetName(ffi::Py_TYPE(data)))?;
-            ffi::PyErr_Format(
-                ffi::PyExc_TypeError,
-                c"data argument must be a bytes-like object, not %R".as_ptr(),
-                kind.as_ptr(),
-            );
-            return Err(Raised);
+        if ffi::PyBytes_CheckExact(data) != 0 || is_bytes_like(data) {
+            return Ok(());
         }
+        let kind = Owned::new(ffi::PyType_GetName(ffi::Py_TYPE(data)))?;
+        let format = c"data argument must be a bytes-like object, not %R";
+        ffi::PyErr_Format(ffi::PyExc_TypeError, format.as_ptr(), kind.as_ptr());
+        Err(Raised)
+    }
+}
+
+/// Fails where nothing may be written any more, or not now.
+#[inline]
+unsafe fn check_open(transport: Transport, function: &str, busy: &str) -> Python<()> {
+    // SAFETY: the borrow ends before Python runs.
+    unsafe {
         let state = transport.state();
         if state.eof {
-            return Err(raise(ffi::PyExc_RuntimeError, "Cannot call write() after write_eof()"));
+            let message = format!("Cannot call {function}() after write_eof()");
+            return Err(raise(ffi::PyExc_RuntimeError, &message));
         }
         if !state.empty_waiter.is_null() {
-            return Err(raise(ffi::PyExc_RuntimeError, "unable to write; sendfile is in progress"));
+            let message = format!("unable to {busy}; sendfile is in progress");
+            return Err(raise(ffi::PyExc_RuntimeError, &message));
         }
-        // A bytearray or a view may change after the call: what is queued is a copy.
-        let bytes = if exact { Owned::from_borrowed(data) } else { Owned::new(ffi::PyBytes_FromObject(data))? };
-        if ffi::PyBytes_Size(bytes.as_ptr()) == 0 {
-            return Ok(None);
+        Ok(())
+    }
+}
+
+/// What is queued for `data`: itself where it cannot change, else a copy, since a bytearray or a view may change after the call.
+#[inline]
+unsafe fn queueable(data: *mut ffi::PyObject) -> Python<Chunk> {
+    // SAFETY: `data` lives.
+    let bytes = unsafe {
+        if ffi::PyBytes_CheckExact(data) != 0 { Owned::from_borrowed(data) } else { Owned::new(ffi::PyBytes_FromObject(data))? }
+    };
+    Ok(Chunk::new(bytes.into_ptr()))
+}
+
+/// Whether the connection is lost; counts the attempt and warns from the fifth on, as asyncio does.
+#[inline]
+unsafe fn lost(transport: Transport) -> Python<bool> {
+    // SAFETY: the borrow ends before Python runs.
+    unsafe {
+        let before = transport.state().lost;
+        if before == 0 {
+            return Ok(false);
         }
-        let state = transport.state();
-        if state.lost > 0 {
-            if state.lost >= LOG_AFTER {
-                door::cold(c"lost_write", &[])?;
-            }
-            transport.state().lost += 1;
-            return Ok(None);
+        if before >= LOG_AFTER {
+            door::cold(c"lost_write", &[])?;
         }
-        Ok(Some(Chunk::new(bytes.into_ptr())))
+        transport.state().lost += 1;
+        Ok(true)
     }
 }
 
