@@ -96,6 +96,9 @@ pub const RAISED_IS_ONE_OBJECT: bool = cfg!(Py_3_12);
 /// `Py_TPFLAGS_INLINE_VALUES` where the version has it (Include/object.h of 3.13): room for attributes in each instance.
 pub const INLINE_VALUES_FLAG: std::ffi::c_ulong = if cfg!(Py_3_13) { 1 << 2 } else { 0 };
 
+/// `writelines` is a method of its own, with errors that name it; before, it joined the list for `write`.
+pub const WRITELINES_STANDS_ALONE: bool = cfg!(Py_3_12);
+
 /// Whether the interpreter is shutting down: `traceback` may be gone.
 pub fn is_finalizing() -> bool {
     #[cfg(Py_3_13)]
