@@ -78,6 +78,7 @@ def plain(what: Any) -> Any:
         what = re.sub(r"0x[0-9a-f]+", "0x…", what)
         what = re.sub(r"\bTask-\d+\b", "Task-N", what)
         what = re.sub(r"\bcreated at \S+:\d+", "created at …", what)  # Ours names the caller, not asyncio's file.
+        what = what.replace("<_ThreadSafeHandle ", "<Handle ")  # 3.14 has a class for them.
         what = re.sub(r"\b(_Selector)?SocketTransport\b", "SocketTransport", what)
         what = re.sub(r"\bwhen=[\d.]+", "when=…", what)
         return re.sub(r"<(_UnixSelectorEventLoop|EventLoop|rondeau\.\S*EventLoop)\b", "<Loop", what)

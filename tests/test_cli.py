@@ -290,7 +290,7 @@ def test_doctor(folder, driver, monkeypatch):
     assert (done.returncode, done.stderr) == (0, "")
     rows = dict(line.split(None, 1) for line in done.stdout.splitlines())
     assert {"rondeau", "python", "kernel", "sockets", "files", "because", "RONDEAU_DRIVER"} <= rows.keys()
-    assert rows["sockets"] == "epoll"
+    assert rows["sockets"].startswith("epoll")
     if driver:
         assert rows["files"] == "threads"
         assert rows["RONDEAU_DRIVER"] == "epoll"

@@ -10,8 +10,8 @@ futures `asyncio.Future`s. This module only gathers the public names, and import
 
 from typing import TYPE_CHECKING, Any
 
-from .loop import EventLoop
-from .runners import Runner, new_event_loop, run
+from .loop import EventLoop, new_event_loop
+from .runners import Runner, run
 
 if TYPE_CHECKING:
     from .policy import EventLoopPolicy as EventLoopPolicy

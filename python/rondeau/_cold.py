@@ -37,7 +37,7 @@ def ran(loop: Any, ran: Any, seconds: float) -> None:
     """Debug mode: log what held the loop for longer than `slow_callback_duration`."""
     if seconds < loop.slow_callback_duration:
         return
-    text = base_events._format_handle(ran) if isinstance(ran, events.Handle) else repr(ran)
+    text = base_events._format_handle(ran) if isinstance(ran, events.Handle) else repr(ran)  # type: ignore[attr-defined]
     logger.warning("Executing %s took %.3f seconds", text, seconds)
 
 
@@ -138,5 +138,3 @@ def transport_repr(transport: Any, reading: bool, writing: bool, pending: int) -
         state = "polling" if writing else "idle"
         info.append(f"write=<{state}, bufsize={pending}>")
     return f"<{' '.join(info)}>"
-
-

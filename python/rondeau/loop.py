@@ -18,12 +18,14 @@ import sys
 import threading
 from asyncio import constants, events, sslproto
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVarTuple
 
 from rondeau import _core
 
 if TYPE_CHECKING:
     from asyncio.base_events import Server
+
+Ts = TypeVarTuple("Ts")
 
 
 class _Kernel:
@@ -172,7 +174,7 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
         if self._csock is None or before != self._csock.fileno():
             signal.set_wakeup_fd(before)
 
-    def add_signal_handler(self, sig: int, callback: Callable[..., Any], *args: Any) -> None:
+    def add_signal_handler(self, sig: int, callback: Callable[[*Ts], object], *args: *Ts) -> None:
         """Call `callback(*args)` in the loop when signal `sig` arrives; see asyncio."""
         self._check_closed()
         self._ensure_self_pipe()
@@ -199,7 +201,7 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
 
     # Descriptors
 
-    def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
+    def add_reader(self, fd: Any, callback: Callable[[*Ts], object], *args: *Ts) -> None:
         """Call `callback(*args)` whenever `fd` can be read.
 
         Args:
@@ -218,7 +220,7 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
         self._ensure_fd_no_transport(fd)
         return self._remove_reader(fd)
 
-    def add_writer(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
+    def add_writer(self, fd: Any, callback: Callable[[*Ts], object], *args: *Ts) -> None:
         """Call `callback(*args)` whenever `fd` can be written; see `add_reader`."""
         self._ensure_fd_no_transport(fd)
         self._add_writer(fd, callback, *args)
@@ -254,14 +256,14 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
         rawsock: socket.socket,
         protocol: asyncio.BaseProtocol,
         sslcontext: Any,
-        waiter: asyncio.Future[None] | None = None,
+        waiter: Any = None,
         *,
         server_side: bool = False,
         server_hostname: str | None = None,
         extra: dict[str, Any] | None = None,
         server: Server | None = None,
-        ssl_handshake_timeout: float | None = constants.SSL_HANDSHAKE_TIMEOUT,
-        ssl_shutdown_timeout: float | None = constants.SSL_SHUTDOWN_TIMEOUT,
+        ssl_handshake_timeout: Any = constants.SSL_HANDSHAKE_TIMEOUT,
+        ssl_shutdown_timeout: Any = constants.SSL_SHUTDOWN_TIMEOUT,
     ) -> asyncio.Transport:
         self._ensure_fd_no_transport(rawsock)
         ssl_protocol = sslproto.SSLProtocol(
@@ -302,9 +304,10 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
         *args: Any,
         **kwargs: Any,
     ) -> None:
-        if isinstance(server, asyncio.base_events.Server) and hasattr(server, "_clients"):
-            if not isinstance(server._clients, _Clients):
-                server._clients = _Clients(self, server)
+        if isinstance(server, asyncio.base_events.Server) and not isinstance(
+            getattr(server, "_clients", None), _Clients | None
+        ):
+            server._clients = _Clients(self, server)  # type: ignore[attr-defined]
         super()._start_serving(protocol_factory, sock, sslcontext, server, *args, **kwargs)
 
     def _accept_connection(

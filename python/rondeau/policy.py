@@ -9,7 +9,7 @@ import asyncio
 from asyncio import events, unix_events
 from typing import TYPE_CHECKING, Any
 
-from .runners import new_event_loop
+from .loop import new_event_loop
 
 if TYPE_CHECKING:
     _Base = asyncio.DefaultEventLoopPolicy

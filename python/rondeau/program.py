@@ -105,7 +105,7 @@ def run(program: Program) -> None:
         sys.path.insert(0, program.first_path)
 
     main = vars(sys.modules["__main__"])
-    kept = {name: main[name] for name in ("__builtins__", "__annotations__") if name in main}
+    kept: dict[str, Any] = {name: main[name] for name in ("__builtins__", "__annotations__") if name in main}
     main.clear()
     main.update(kept, __name__="__main__", __doc__=None)
     try:

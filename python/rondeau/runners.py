@@ -1,4 +1,4 @@
-"""run, Runner and new_event_loop: asyncio's own front door, with Rondeau's loop behind it.
+"""run and Runner: asyncio's own front door, with Rondeau's loop behind it.
 
 Called once per program (or per test), so all of it is asyncio's code; only the default of `loop_factory`
 differs. Ctrl-C, the shutdown of generators and executors, and the task's context are asyncio.Runner's.
@@ -8,17 +8,12 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from .loop import EventLoop
+from .loop import new_event_loop
 
 T = TypeVar("T")
 
 
-def new_event_loop() -> EventLoop:
-    """A new, not yet running loop. It is a zero-argument factory, wherever a host asks for one."""
-    return EventLoop()
-
-
-class Runner(asyncio.Runner):
+class Runner(asyncio.Runner):  # type: ignore[misc]  # typeshed calls it final; it is not.
     """asyncio.Runner whose loops are Rondeau's unless `loop_factory` says otherwise."""
 
     def __init__(

@@ -1,0 +1,92 @@
+# Everything a developer does, one command each. `make` alone lists them.
+#
+# PY picks the interpreter: `make test PY=/usr/bin/python3.14`. The default one lives in .venv, another in
+# .venv-VERSION. Rust is built for that interpreter, in release mode, once.
+
+PY ?= python3
+VERSION := $(shell $(PY) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+VENV := $(if $(filter python3,$(PY)),.venv,.venv-$(VERSION))
+PYTHON := $(VENV)/bin/python
+# One answer to «for which Python», so that cargo never builds the extension twice.
+export PYO3_PYTHON := $(abspath $(PYTHON))
+# Cargo and pip say what goes wrong; the rest is noise.
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+WHEELS := $(VENV)/wheels
+TYPED := python/rondeau tests/typing examples
+# Test runs of one Python: both drivers, unless told. `default` leaves the choice to the probe.
+DRIVERS ?= default epoll
+
+.PHONY: help run build test test-rust test-python check format bench clean
+
+help:
+	@echo 'make run          build, then cook the kitchen in Python and in Rust'
+	@echo 'make build        leave $(PYTHON) with rondeau installed, in release mode'
+	@echo 'make test         every test, Rust and Python, with and without io_uring'
+	@echo 'make test-rust    only these'
+	@echo 'make test-python  only these; TESTS="tests/test_tcp.py -k echo" picks some'
+	@echo 'make check        formatting, clippy, ruff, mypy'
+	@echo 'make format       let rustfmt and ruff have their way'
+	@echo 'make bench        the benchmarks; ONLY="echo" picks some'
+	@echo 'make clean        remove what was built'
+	@echo
+	@echo 'PY=/path/to/python picks another interpreter (now: $(PY), Python $(VERSION), in $(VENV))'
+
+# The environment, with everything that builds, tests and lints. Made anew when what it should contain changes.
+$(VENV)/.ready: pyproject.toml
+	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Rondeau needs Python 3.11 or newer; PY=... picks one")'
+	$(PY) -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --upgrade 'pip>=25.1'
+	$(PYTHON) -m pip install --quiet 'maturin>=1.8,<2' --group lint
+	@touch $@
+
+# Cargo knows whether anything changed; a wheel that is the same is not installed again.
+build: $(VENV)/.ready
+	@mkdir -p $(WHEELS)
+	$(VENV)/bin/maturin build --quiet --release --compatibility linux --interpreter $(PYTHON) --out $(WHEELS)
+	$(PYTHON) -m pip install --quiet --no-deps --force-reinstall $(WHEELS)/rondeau-*.whl
+
+# The guest says after six tenths of a second what goes on the cake; meanwhile everything else is on the stove.
+run: build
+	@echo '--- the kitchen in Python, on Rondeau'
+	@(sleep 0.6; echo cherries) | $(PYTHON) -m rondeau run examples/kitchen.py
+	@cargo build --quiet --release --package rondeau --example kitchen
+	@echo; echo '--- the kitchen in Rust'
+	@(sleep 0.6; echo cherries) | cargo run --quiet --release --package rondeau --example kitchen
+
+test: test-rust test-python
+
+# The tests of the inbox are run by loom too: every interleaving of its atomics. Loom has a target folder of its own,
+# since its flag would have everything else built anew.
+test-rust: $(VENV)/.ready
+	cargo test --quiet --workspace
+	RONDEAU_DRIVER=epoll cargo test --quiet --workspace
+	RUSTFLAGS='--cfg loom' CARGO_TARGET_DIR=target/loom cargo test --quiet --package rondeau-core --test loom_inbox --release
+
+# The command line does not depend on the driver; its tests, a process each, are run once.
+test-python: build
+	@set -e; skip=; for driver in $(DRIVERS); do \
+	  if [ $$driver = default ]; then unset RONDEAU_DRIVER; else export RONDEAU_DRIVER=$$driver; fi; \
+	  echo "--- Python $(VERSION), RONDEAU_DRIVER=$${RONDEAU_DRIVER:-(not set)}"; \
+	  $(PYTHON) -m pytest --quiet $$skip $(TESTS); \
+	  skip=--ignore=tests/test_cli.py; \
+	done
+
+check: $(VENV)/.ready
+	cargo fmt --check
+	cargo clippy --quiet --workspace --all-targets -- --deny warnings
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy $(TYPED)
+
+format: $(VENV)/.ready
+	cargo fmt
+	$(VENV)/bin/ruff check --quiet --fix-only .
+	$(VENV)/bin/ruff format .
+
+bench: build
+	$(PYTHON) -m pip install --quiet --requirement benches/requirements.txt
+	$(PYTHON) benches/run.py $(if $(ONLY),--only $(ONLY))
+
+clean:
+	cargo clean
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
