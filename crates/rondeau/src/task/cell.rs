@@ -11,12 +11,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, AtomicUsize};
+use std::sync::atomic::AtomicPtr;
 use std::task::{Context, Poll};
 
 use super::JoinError;
+use super::count::Count;
 use super::header::{Header, TaskRef, Vtable};
-use super::refs::STAKE;
 use super::state::{CLOSED, HANDLE, SCHEDULED};
 use crate::looper::Loop;
 
@@ -46,8 +46,7 @@ pub(crate) fn allocate<F: Future>(owner: &Loop, future: F) -> TaskRef {
             },
             owner: AtomicPtr::new(std::ptr::from_ref(owner).cast_mut()),
             mailbox: Arc::as_ptr(&owner.mailbox),
-            foreign: AtomicUsize::new(STAKE),
-            local: Cell::new(2),
+            count: Count::at_home(2),
             before: Cell::new(None),
             after: Cell::new(None),
             joiner: Cell::new(None),

@@ -4,7 +4,7 @@
 //! Rules of access, on which the unsafe code of this folder rests:
 //!
 //! 1. `vtable` and `mailbox` never change; any thread that holds a reference reads them.
-//! 2. `owner` and `foreign` are atomics; any thread that holds a reference uses them.
+//! 2. `owner` and the foreign half of `count` are atomics; any thread that holds a reference uses them.
 //! 3. Everything else, the memory behind the header included, is touched by the thread of the loop alone ("at home").
 //!    `Loop`, `JoinHandle` and `Runtime` are `!Send`, which pins them to it; a waker asks `TaskRef::is_home` first.
 //! 4. Home stays home: a loop never changes its thread. When the loop dies, `orphan` (`refs.rs`) makes every
@@ -13,9 +13,10 @@
 
 use std::cell::Cell;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, Ordering};
 use std::task::{Context, Waker};
 
+use super::count::Count;
 use crate::looper::{self, Loop};
 use crate::mailbox::Mailbox;
 
@@ -41,10 +42,8 @@ pub(crate) struct Header {
     pub(crate) owner: AtomicPtr<Loop>,
     /// The way home for other threads. Kept alive by the loop, and by the task itself once it is an orphan.
     pub(crate) mailbox: *const Mailbox,
-    /// References counted away from home (`refs.rs`).
-    pub(crate) foreign: AtomicUsize,
-    /// References counted at home (`refs.rs`).
-    pub(crate) local: Cell<usize>,
+    /// How many references there are (`count.rs`).
+    pub(crate) count: Count,
     /// Neighbours in the loop's list of tasks (`list.rs`).
     pub(crate) before: Cell<Option<TaskRef>>,
     pub(crate) after: Cell<Option<TaskRef>>,

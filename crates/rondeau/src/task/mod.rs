@@ -1,8 +1,9 @@
 //! Tasks: futures that the loop runs by itself. `header.rs` has the rules that make the unsafe code here sound;
-//! `state.rs` the bits, `refs.rs` the counts, `cell.rs` the memory, `run.rs` what happens at home, `waker.rs` what may
+//! `state.rs` the bits, `count.rs` and `refs.rs` the references, `cell.rs` the memory, `run.rs` what happens at home, `waker.rs` what may
 //! happen anywhere, `join.rs` the handle.
 
 pub(crate) mod cell;
+pub(crate) mod count;
 pub(crate) mod header;
 pub(crate) mod join;
 pub(crate) mod list;

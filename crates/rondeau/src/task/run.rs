@@ -11,7 +11,6 @@ use std::task::{Context, Waker};
 
 use super::cell;
 use super::header::TaskRef;
-use super::refs::POSTED;
 use super::state::{CANCELLED, CLOSED, FINISHED, HANDLE, RUNNING, SCHEDULED, TAKEN};
 use super::waker;
 use crate::looper::Loop;
@@ -62,10 +61,9 @@ impl TaskRef {
     /// # Safety
     /// At home; the caller owns a counted reference and gives it up.
     pub(crate) unsafe fn wake_from_mail(self) {
-        // SAFETY: alive, at home. AcqRel: what the waking thread wrote is visible to the poll, and a later wake from
-        // there sends new mail.
+        // SAFETY: alive, at home.
         unsafe {
-            self.header().foreign.fetch_and(!POSTED, Ordering::AcqRel);
+            self.header().count.arrived();
             self.wake_at_home();
             self.drop_at_home();
         }

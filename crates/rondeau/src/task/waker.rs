@@ -1,11 +1,9 @@
 //! The table of a task's waker. It may be used on any thread: at home it is a plain push to the agenda, elsewhere the
 //! wake goes through the mailbox (`refs.rs` tells how the references are counted).
 
-use std::sync::atomic::Ordering;
 use std::task::{RawWaker, RawWakerVTable};
 
 use super::header::TaskRef;
-use super::refs::{ONE, ORPHAN, POSTED};
 use crate::mailbox::Mail;
 
 pub(crate) static TABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop);
@@ -67,16 +65,9 @@ unsafe fn drop(data: *const ()) {
 /// The caller owns a counted reference and gives it up.
 #[cold]
 unsafe fn wake_elsewhere(task: TaskRef) {
-    // AcqRel even when the bit is set already: what this thread wrote before the wake must reach the poll that the
-    // mail on its way brings about, and that poll's thread clears the bit with an acquiring operation.
-    // SAFETY: alive by the caller's word.
-    let before = unsafe { task.header() }
-        .foreign
-        .fetch_or(POSTED, Ordering::AcqRel);
-    debug_assert!(before & ORPHAN != 0 || before >= ONE || before & super::refs::STAKE != 0);
-    // SAFETY: the caller's reference is given up either way.
+    // SAFETY: alive by the caller's word, whose reference is given up either way: it travels in the mail, or is dropped.
     unsafe {
-        if before & (POSTED | ORPHAN) == 0 {
+        if task.header().count.post() {
             task.post(Mail::Wake(task))
         } else {
             task.drop_elsewhere()
