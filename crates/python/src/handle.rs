@@ -14,7 +14,7 @@
 
 use crate::door::{Door, HandleSlots, door};
 use crate::event_loop::state::Loop;
-use crate::ffi::{Python, Raised, compat, gil::GilCell, names::names, owned::Owned, types};
+use crate::ffi::{Python, Raised, call::vectorcall, compat, gil::GilCell, names::names, owned::Owned, types};
 use pyo3_ffi as ffi;
 use rondeau_core::TimerKey;
 use std::ptr;
@@ -162,11 +162,14 @@ pub unsafe fn new_soon(
 pub unsafe fn leave_agenda(handle: *mut ffi::PyObject) {
     // SAFETY: the type is checked before the object is taken for a native handle, which is whole.
     unsafe {
-        if ffi::Py_REFCNT(handle) > 1
-            && ffi::Py_TYPE(handle) == *HANDLE.get()
-            && ffi::PyObject_GC_IsTracked(handle) == 0
-        {
-            ffi::PyObject_GC_Track(handle.cast());
+        if ffi::Py_TYPE(handle) == *HANDLE.get() {
+            if ffi::Py_REFCNT(handle) == 1 {
+                // What DECREF comes to, without the way through the type (2 ns).
+                return dealloc(handle);
+            }
+            if ffi::PyObject_GC_IsTracked(handle) == 0 {
+                ffi::PyObject_GC_Track(handle.cast());
+            }
         }
         ffi::Py_DECREF(handle);
     }
@@ -297,26 +300,46 @@ pub unsafe fn is_cancelled(handle: *mut ffi::PyObject) -> bool {
 #[inline]
 pub unsafe fn run(loop_: Loop, handle: *mut ffi::PyObject) -> Python<()> {
     let slots: &HandleSlots = &door().slots;
-    // SAFETY: callback, args and context are kept alive over the call, since the callback may cancel its own handle.
+    // SAFETY: callback, args and context live over the call: either nobody but the caller knows the handle and can cancel it,
+    // or they are kept alive here.
     unsafe {
         if is_cancelled(handle) {
             return Ok(());
         }
-        let callback = Owned::from_borrowed(*slot(handle, slots.callback));
-        let args = Owned::from_borrowed(*slot(handle, slots.args));
-        let context = Owned::from_borrowed(*slot(handle, slots.context));
-        if ffi::PyContext_Enter(context.as_ptr()) != 0 {
+        let callback = *slot(handle, slots.callback);
+        let args = *slot(handle, slots.args);
+        let context = *slot(handle, slots.context);
+        if ffi::Py_REFCNT(handle) == 1 {
+            return call(loop_, handle, callback, args, context);
+        }
+        let kept = [callback, args, context].map(|object| Owned::from_borrowed(object));
+        let done = call(loop_, handle, callback, args, context);
+        if done.is_err() {
+            let raised = compat::take_raised();
+            drop(kept);
+            compat::set_raised(raised);
+        }
+        done
+    }
+}
+
+#[inline]
+unsafe fn call(
+    loop_: Loop,
+    handle: *mut ffi::PyObject,
+    callback: *mut ffi::PyObject,
+    args: *mut ffi::PyObject,
+    context: *mut ffi::PyObject,
+) -> Python<()> {
+    // SAFETY: the caller keeps all four alive.
+    unsafe {
+        if ffi::PyContext_Enter(context) != 0 {
             return failed(loop_, handle);
         }
-        let tuple = args.as_ptr();
-        let items = (&raw mut (*tuple.cast::<ffi::PyTupleObject>()).ob_item).cast::<*mut ffi::PyObject>();
-        let result = ffi::PyObject_Vectorcall(
-            callback.as_ptr(),
-            items,
-            ffi::PyTuple_GET_SIZE(tuple) as usize,
-            ptr::null_mut(),
-        );
-        let left = ffi::PyContext_Exit(context.as_ptr());
+        let items = (&raw mut (*args.cast::<ffi::PyTupleObject>()).ob_item).cast::<*mut ffi::PyObject>();
+        let count = ffi::PyTuple_GET_SIZE(args) as usize;
+        let result = vectorcall(callback, items, count);
+        let left = ffi::PyContext_Exit(context);
         if result.is_null() || left != 0 {
             ffi::Py_XDECREF(result);
             return failed(loop_, handle);
@@ -473,8 +496,10 @@ unsafe extern "C" fn dealloc(handle: *mut ffi::PyObject) {
             ffi::Py_XDECREF(*slot(handle, slots.when));
             ffi::Py_XDECREF(*slot(handle, slots.scheduled));
         }
-        spare::give(handle, kind);
-        ffi::Py_DECREF(kind.cast());
+        if !spare::give(handle, kind) {
+            ffi::PyObject_GC_Del(handle.cast());
+            ffi::Py_DECREF(kind.cast());
+        }
     }
 }
 
@@ -489,29 +514,33 @@ mod spare {
     /// An instance whose slots hold nothing of meaning; NULL with an exception set.
     #[inline]
     pub unsafe fn take(kind: *mut ffi::PyTypeObject) -> *mut ffi::PyObject {
-        // SAFETY: what is spare is memory of a dead HANDLE, its collector's header included; PyObject_Init runs no Python code.
+        // SAFETY: what is spare is memory of a dead HANDLE, its collector's header, type and reference to the type included.
         unsafe {
             let (count, spare) = SPARE.get();
             if *count == 0 || kind != *HANDLE.get() {
                 return ffi::PyObject_GC_New::<ffi::PyObject>(kind);
             }
             *count -= 1;
-            ffi::PyObject_Init(spare[*count], kind)
+            spare[*count]
         }
     }
 
-    /// Takes over the memory of a dead, untracked instance.
+    /// Takes over the memory of a dead, untracked instance; false if it is not wanted.
     #[inline]
-    pub unsafe fn give(handle: *mut ffi::PyObject, kind: *mut ffi::PyTypeObject) {
+    pub unsafe fn give(handle: *mut ffi::PyObject, kind: *mut ffi::PyTypeObject) -> bool {
         // SAFETY: the caller has the last use of it.
         unsafe {
             let (count, spare) = SPARE.get();
-            if *count == MOST || kind != *HANDLE.get() {
-                ffi::PyObject_GC_Del(handle.cast());
-            } else {
+            let wanted = *count < MOST && kind == *HANDLE.get();
+            if wanted {
+                // It lies here with the one reference that `take` gives out; a death by DECREF left none.
+                if ffi::Py_REFCNT(handle) == 0 {
+                    ffi::Py_INCREF(handle);
+                }
                 spare[*count] = handle;
                 *count += 1;
             }
+            wanted
         }
     }
 }
