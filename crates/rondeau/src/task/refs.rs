@@ -52,9 +52,11 @@ impl TaskRef {
     /// # Safety
     /// The caller owns a counted reference and gives it up.
     pub(crate) unsafe fn drop_elsewhere(self) {
-        // SAFETY: the caller's reference keeps it alive until the count says otherwise; the mailbox never changes.
-        let (dropped, mailbox) =
-            unsafe { (self.header().count.drop_elsewhere(), self.header().mailbox) };
+        // Read before the drop: afterwards the task may be gone at any moment.
+        // SAFETY: the caller's reference keeps it alive until the count says otherwise.
+        let mailbox = unsafe { self.header() }.mailbox;
+        // SAFETY: as above.
+        let dropped = unsafe { self.header() }.count.drop_elsewhere();
         match dropped {
             Dropped::Kept => {}
             // SAFETY: the reference was not dropped, and moves into the mail.
