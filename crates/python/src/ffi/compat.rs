@@ -148,12 +148,3 @@ pub unsafe fn parse_objects<const N: usize>(
     out.copy_from_slice(&[a, b, c, d, e][..N]);
     parsed != 0
 }
-
-/// Writes a reference count, for an object that is being freed and must live for one more call.
-///
-/// # Safety
-/// `object` is not immortal and the caller knows who holds it.
-pub unsafe fn set_refcount(object: *mut ffi::PyObject, count: u32) {
-    // SAFETY: the low 32 bits are the count of a mortal object on every version (Include/refcount.h, little endian).
-    unsafe { (&raw mut (*object)).cast::<u32>().write(count) };
-}

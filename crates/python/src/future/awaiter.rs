@@ -284,7 +284,7 @@ pub fn init() -> Python<()> {
     let kind = Type {
         name: c"rondeau._core.FutureIter",
         size: size_of::<AwaiterObject>(),
-        flags: (ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_IMMUTABLETYPE | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION) as u64,
+        flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_IMMUTABLETYPE | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION,
         slots: vec![
             (ffi::Py_tp_dealloc, iter_dealloc as *mut c_void),
             (ffi::Py_tp_traverse, iter_traverse as *mut c_void),

@@ -157,7 +157,6 @@ impl FutureRef {
     /// # Safety
     /// The object lives, and the borrow ends before Python code can run.
     #[inline]
-    #[expect(clippy::mut_from_ref, reason = "the caller's contract makes the borrow unique")]
     pub unsafe fn cell<'a>(self) -> &'a mut Cell {
         // SAFETY: the caller's contract.
         unsafe { &mut *self.cell }

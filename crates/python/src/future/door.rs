@@ -25,11 +25,7 @@ pub struct FutureDoor {
     pub leave_task: *mut ffi::PyObject,
     /// NULL on 3.11.
     pub swap_current_task: *mut ffi::PyObject,
-    /// `{loop: task}`, NULL from 3.14 on.
-    pub current_tasks: *mut ffi::PyObject,
-    /// 3.14+, NULL before: `register_task`, `unregister_task`, both edges of awaited-by, and its getter.
-    pub register_task: *mut ffi::PyObject,
-    pub unregister_task: *mut ffi::PyObject,
+    /// 3.14+, NULL before: both edges of awaited-by, and its getter.
     pub add_to_awaited_by: *mut ffi::PyObject,
     pub discard_from_awaited_by: *mut ffi::PyObject,
     pub awaited_by_getter: *mut ffi::PyObject,
@@ -68,9 +64,6 @@ pub fn open() -> Python<()> {
         enter_task: of(c"_enter_task")?,
         leave_task: of(c"_leave_task")?,
         swap_current_task: only(compat::HAS_EAGER_START, c"_swap_current_task")?,
-        current_tasks: only(!late, c"_current_tasks")?,
-        register_task: only(late, c"_register_task")?,
-        unregister_task: only(late, c"_unregister_task")?,
         add_to_awaited_by: only(late, c"future_add_to_awaited_by")?,
         discard_from_awaited_by: only(late, c"future_discard_from_awaited_by")?,
         awaited_by_getter: if late {

@@ -109,7 +109,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     let kind = Type {
         name: c"rondeau._core.Future",
         size: offset + size_of::<cell::Cell>(),
-        flags: (ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_BASETYPE | ffi::Py_TPFLAGS_IMMUTABLETYPE) as u64,
+        flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_BASETYPE | ffi::Py_TPFLAGS_IMMUTABLETYPE,
         slots,
     };
     // SAFETY: the slots match their numbers; the size covers the base's storage and our fields. The import runs alone.

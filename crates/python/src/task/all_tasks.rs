@@ -3,7 +3,7 @@
 //! Called once, at import. asyncio's own set object gets a subclass as its class: adding each task to it costs 525 ns, this
 //! costs nothing until somebody asks.
 
-use super::registry;
+use super::registry::list;
 use crate::door::{attribute, import};
 use crate::ffi::{Python, Raised, owned::Owned, source, types};
 use pyo3_ffi as ffi;
@@ -28,14 +28,14 @@ class WeakSet(_WeakSet):
 ";
 
 unsafe extern "C" fn native_tasks(_: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    crate::future::methods::or_null(list())
+    crate::future::methods::or_null(all())
 }
 
-fn list() -> Python<Owned> {
+fn all() -> Python<Owned> {
     // SAFETY: the list takes references of its own.
     unsafe {
         let list = Owned::new(ffi::PyList_New(0))?;
-        for task in registry::all() {
+        for task in list::all() {
             if ffi::PyList_Append(list.as_ptr(), task.as_ptr()) != 0 {
                 return Err(Raised);
             }

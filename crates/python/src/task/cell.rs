@@ -69,7 +69,6 @@ impl TaskRef {
     /// # Safety
     /// The object lives, and the borrow ends before Python code can run.
     #[inline]
-    #[expect(clippy::mut_from_ref, reason = "the caller's contract makes the borrow unique")]
     pub unsafe fn cell<'a>(self) -> &'a mut TaskCell {
         // SAFETY: the caller's contract.
         unsafe { &mut *self.cell }

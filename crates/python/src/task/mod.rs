@@ -57,7 +57,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     let kind = Type {
         name: c"rondeau._core.Task",
         size: offset + size_of::<TaskCell>(),
-        flags: (ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_BASETYPE | ffi::Py_TPFLAGS_IMMUTABLETYPE) as u64,
+        flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_BASETYPE | ffi::Py_TPFLAGS_IMMUTABLETYPE,
         slots,
     };
     // SAFETY: the slots match their numbers; the size covers the base's storage and our fields. The import runs alone.
@@ -82,7 +82,8 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
 #[cfg(not(Py_3_14))]
 fn join_asyncio() -> Python<()> {
     // SAFETY: the import runs alone.
-    unsafe { registry::open(false) };
+    unsafe { registry::list::open() };
+    current::announcement::open()?;
     all_tasks::join()
 }
 

@@ -4,7 +4,7 @@
 //! changed. Nothing is computed and the binary is not read. Where an answer is not what it must be, the offset stays
 //! unknown and the slower public function is used instead: same results, 23–45 ns more a step, and `ps` shows less.
 
-use super::registry;
+use super::registry::list;
 use super::current::announcement;
 use crate::door::{attribute, import};
 use crate::ffi::{Python, Raised, owned::Owned, source};
@@ -86,8 +86,7 @@ impl Samples {
 
 /// Learns what can be learnt. Err only where asyncio itself does not work.
 pub fn learn() -> Python<()> {
-    // SAFETY: the import runs alone.
-    unsafe { registry::open(false) };
+    list::open()?;
     if cfg!(debug_assertions) && std::env::var_os("RONDEAU_NO_PROBE").is_some() {
         return Ok(());
     }
@@ -137,7 +136,9 @@ fn fields(samples: &Samples, first: &Owned, second: &Owned) -> Python<()> {
                 layout.node = node;
             }
         });
-        registry::open(node.is_some());
+        if node.is_some() {
+            list::use_base_node();
+        }
     }
     Ok(())
 }
@@ -180,16 +181,20 @@ fn edges(samples: &Samples, first: &Owned, second: &Owned) -> Python<Option<(usi
 
 /// Where the node of the list of tasks is: the two words that unregistering clears, in a list in which a task is put last.
 fn node(samples: &Samples, first: &Owned, second: &Owned) -> Python<Option<usize>> {
-    let linked = words(first, samples.task_size);
-    call(door().unregister_task, &[first.as_ptr()])?;
-    let free = words(first, samples.task_size);
-    call(door().unregister_task, &[second.as_ptr()])?;
-    call(door().register_task, &[first.as_ptr()])?;
-    call(door().register_task, &[second.as_ptr()])?;
-    let (a, b) = (words(first, samples.task_size), words(second, samples.task_size));
-    for task in [second, first] {
-        call(door().unregister_task, &[task.as_ptr()])?;
-    }
+    let (first_task, second_task) = (first.as_ptr(), second.as_ptr());
+    // SAFETY: both tasks live.
+    let (linked, free, a, b) = unsafe {
+        let linked = words(first, samples.task_size);
+        list::unregister(first_task)?;
+        let free = words(first, samples.task_size);
+        list::unregister(second_task)?;
+        list::register(first_task)?;
+        list::register(second_task)?;
+        let (a, b) = (words(first, samples.task_size), words(second, samples.task_size));
+        list::unregister(second_task)?;
+        list::unregister(first_task)?;
+        (linked, free, a, b)
+    };
     let [next, prev] = changed(&linked, &free)[..] else { return Ok(None) };
     let cleared = prev == next + 8 && free[next / 8] == 0 && free[prev / 8] == 0;
     let adjacent = a[next / 8] == second.as_ptr().addr() + next && b[prev / 8] == first.as_ptr().addr() + next;

@@ -127,7 +127,7 @@ pub fn init() -> Python<()> {
     let kind = Type {
         name: c"rondeau._core.TaskStepMethWrapper",
         size: size_of::<StepObject>(),
-        flags: (ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_IMMUTABLETYPE | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION) as u64,
+        flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_IMMUTABLETYPE | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION,
         slots: vec![
             (ffi::Py_tp_call, call as *mut c_void),
             (ffi::Py_tp_traverse, traverse as *mut c_void),

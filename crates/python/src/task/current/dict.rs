@@ -4,23 +4,38 @@
 //! task's step can look (a handle, a transport, the end of a batch). One dict operation a switch, none where the same
 //! task goes on.
 
+use crate::door::{attribute, import};
 use crate::event_loop::state::Loop;
-use crate::ffi::{Python, Raised, compat};
-use crate::future::door::door;
+use crate::ffi::{Python, Raised, compat, gil::GilCell};
+use crate::future::layout::layout;
 use crate::task::cell::TaskRef;
 use pyo3_ffi as ffi;
 use std::ptr;
+
+/// asyncio's dict.
+static TASKS: GilCell<*mut ffi::PyObject> = GilCell::new(ptr::null_mut());
+
+/// Finds the dict.
+pub fn open() -> Python<()> {
+    let tasks = attribute(&import(c"_asyncio")?, c"_current_tasks")?;
+    // SAFETY: the import runs alone.
+    unsafe { *TASKS.get() = tasks.into_ptr() };
+    Ok(())
+}
+
+/// What `retire` is given.
+pub struct Announced;
 
 /// Makes the task the current one of its loop, in the turn.
 ///
 /// # Safety
 /// The task is on `loop_`, which runs in this thread; `retire` follows.
 #[inline]
-pub unsafe fn announce(loop_: Loop, task: TaskRef) -> Python<()> {
+pub unsafe fn announce(loop_: Loop, task: TaskRef) -> Python<Announced> {
     // SAFETY: no borrow of the parts lives while Python code runs.
     unsafe {
         if loop_.parts().current != task.object() {
-            if ffi::PyDict_SetItem(door().current_tasks, loop_.object(), task.object()) != 0 {
+            if ffi::PyDict_SetItem(*TASKS.get(), loop_.object(), task.object()) != 0 {
                 return Err(Raised);
             }
             ffi::Py_INCREF(task.object());
@@ -28,7 +43,7 @@ pub unsafe fn announce(loop_: Loop, task: TaskRef) -> Python<()> {
             ffi::Py_XDECREF(old);
         }
     }
-    Ok(())
+    Ok(Announced)
 }
 
 /// Ends the step: the entry stays until somebody could look.
@@ -36,7 +51,7 @@ pub unsafe fn announce(loop_: Loop, task: TaskRef) -> Python<()> {
 /// # Safety
 /// Follows `announce`.
 #[inline]
-pub unsafe fn retire(_: Loop, (): ()) {}
+pub unsafe fn retire(_: Loop, _: Announced) {}
 
 /// Makes `current_task()` None where a native step announced itself. An exception that is set stays.
 ///
@@ -52,12 +67,33 @@ pub unsafe fn settle(loop_: Loop) {
     }
 }
 
+/// `settle` before a handle runs, but for a callback that cannot look: a method of a native future, as in
+/// `call_soon_threadsafe(future.set_result, value)`, only puts tasks on the agenda.
+///
+/// # Safety
+/// The GIL is held; the loop and the callback live.
+#[inline]
+#[allow(dead_code, reason = "for the turn")]
+pub unsafe fn settle_before(loop_: Loop, callback: *mut ffi::PyObject) {
+    // SAFETY: the type is checked before the layout is relied on.
+    unsafe {
+        let kind = ffi::Py_TYPE(callback);
+        if kind == &raw mut ffi::PyCFunction_Type {
+            let owner = ffi::PyCFunction_GET_SELF(callback);
+            if !owner.is_null() && ffi::Py_TYPE(owner) == layout().future {
+                return;
+            }
+        }
+        settle(loop_);
+    }
+}
+
 unsafe fn withdraw(loop_: Loop) {
     // SAFETY: the reference is taken out before it is released; an exception that is set is kept.
     unsafe {
         let raised = if ffi::PyErr_Occurred().is_null() { ptr::null_mut() } else { compat::take_raised() };
         let task = std::mem::replace(&mut loop_.parts().current, ptr::null_mut());
-        if ffi::PyDict_DelItem(door().current_tasks, loop_.object()) != 0 {
+        if ffi::PyDict_DelItem(*TASKS.get(), loop_.object()) != 0 {
             // The program removed it itself.
             ffi::PyErr_Clear();
         }

@@ -11,6 +11,8 @@
 pub mod announcement;
 
 pub use announcement::{announce, retire, settle};
+#[allow(unused_imports, reason = "for the turn")]
+pub use announcement::settle_before;
 
 use super::cell::TaskRef;
 use crate::ffi::{Python, Raised, args::raise, compat, owned::Owned};

@@ -88,3 +88,11 @@ unsafe fn swap_back(loop_: Loop, previous: Previous) {
 /// The GIL is held and the loop lives.
 #[inline]
 pub unsafe fn settle(_: Loop) {}
+
+/// `settle` before a handle runs.
+///
+/// # Safety
+/// The GIL is held; the loop and the callback live.
+#[inline]
+#[allow(dead_code, reason = "for the turn")]
+pub unsafe fn settle_before(_: Loop, _: *mut ffi::PyObject) {}
