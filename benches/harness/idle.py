@@ -1,10 +1,11 @@
 """The parent's half of an `Idle` round: many connections open, memory at each level, then silence.
 
-Memory is read after garbage collection and `malloc_trim`, as the growth since a first small wave of
-connections, so that what a loop allocates once is not counted. Rejected: closing that wave again, since the
-holes it leaves swallow the next connections and flatter the small levels.
+Memory is read after garbage collection and `malloc_trim`, as the growth from level to level for each
+connection. The first level's is too small, since it also fills the room that the allocator had left (up to 1 MiB);
+the floors look at the later ones.
 """
 
+import itertools
 import select
 import socket
 import subprocess
@@ -54,16 +55,16 @@ def idle_round(child: Child, case: Case, binary: Path, ports: dict[str, Any]) ->
         held = Held(binary, ports["port"])
         try:
             held.say(f"open {FIRST_WAVE}")
-            base = settled_memory(connection, child.pid)
-            held_before, opening = FIRST_WAVE, []
-            for level in case.levels:
+            before = settled_memory(connection, child.pid)
+            opening = []
+            for low, high in itertools.pairwise((FIRST_WAVE, *case.levels)):
                 cpu = process.cpu_time(child.pid)
-                held.say(f"open {level}")
+                held.say(f"open {high}")
                 cpu = process.cpu_time(child.pid) - cpu
-                memory = settled_memory(connection, child.pid) - base
-                opening.append(Figure(f"opening up to {level:,}", "ns", cpu / (level - held_before)))
-                figures.append(Figure(f"memory at {level:,}", "B", memory / (level - FIRST_WAVE)))
-                held_before = level
+                opening.append(Figure(f"opening {low:,} to {high:,}", "ns", cpu / (high - low)))
+                memory = settled_memory(connection, child.pid)
+                figures.append(Figure(f"memory {low:,} to {high:,}", "B", (memory - before) / (high - low)))
+                before = memory
             figures += [*opening, *quiet(child.pid)]
         finally:
             held.end()
