@@ -85,11 +85,14 @@ impl Pool {
             if let Err(error) = started {
                 let mut state = self.shared.lock();
                 state.threads -= 1;
-                // With another thread at work, the queue gets served; with none it never would.
-                assert!(
-                    state.threads > 0,
-                    "no thread can be started for blocking work: {error}"
-                );
+                if state.threads == 0 {
+                    // With another thread at work, the queue gets served; with none it never would.
+                    let unserved = state.queue.pop_back();
+                    state.pending -= 1;
+                    drop(state);
+                    drop(unserved);
+                    panic!("no thread can be started for blocking work: {error}");
+                }
             }
         }
     }

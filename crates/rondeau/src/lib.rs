@@ -35,7 +35,7 @@
 //! | start tasks, which need not be `Send` | [`spawn`], [`JoinHandle`], [`spawn_blocking`] |
 //! | wait for time | [`sleep`], [`sleep_until`], [`timeout`], [`yield_now`] |
 //! | several at once in one task | [`gather!`], [`gather_all`], [`as_completed`] |
-//! | the first of several | [`select!`], [`select`], [`select_all`] |
+//! | the first of several | [`select!`], [`select()`], [`select_all`] |
 //! | between tasks | [`Queue`], [`Event`], [`Lock`], [`Semaphore`], [`oneshot`] |
 //! | the network | [`TcpListener`], [`TcpStream`] |
 //!

@@ -97,6 +97,14 @@ impl Direction {
 }
 
 impl Ready {
+    /// `now`: the first call may be tried without waiting.
+    pub(crate) fn new(now: bool) -> Self {
+        Ready {
+            read: Direction::new(now),
+            write: Direction::new(now),
+        }
+    }
+
     /// An event came.
     #[inline]
     pub(crate) fn report(&self, readiness: Readiness) {
@@ -117,7 +125,7 @@ impl Ready {
 
 /// A socket of a loop. Closed on drop.
 pub(crate) struct Socket {
-    // Dropped last to first would not matter: `drop` below unregisters before the descriptor closes.
+    // `drop` below unregisters it before it closes.
     fd: OwnedFd,
     ready: Rc<Ready>,
     token: u64,
@@ -131,10 +139,7 @@ impl Socket {
         if owner.closing.get() {
             return Err(io::Error::other("the loop is ending"));
         }
-        let ready = Rc::new(Ready {
-            read: Direction::new(!connecting),
-            write: Direction::new(!connecting),
-        });
+        let ready = Rc::new(Ready::new(!connecting));
         let token = owner.sockets.borrow_mut().insert(Rc::clone(&ready));
         let interest = Interest::READ | Interest::WRITE | Interest::EDGE;
         let added = owner.driver.borrow().add(fd.as_raw_fd(), interest, token);

@@ -56,3 +56,25 @@ impl Table {
         slot.ready.take()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_of_a_socket_that_was_closed_finds_nothing() {
+        let mut table = Table::default();
+        let (first, second) = (Rc::new(Ready::new(true)), Rc::new(Ready::new(true)));
+        let old = table.insert(first);
+        assert!(table.get(old).is_some());
+        assert!(table.remove(old).is_some());
+        let new = table.insert(Rc::clone(&second)); // in the same slot
+        assert!(table.get(old).is_none() && table.remove(old).is_none());
+        assert!(
+            table
+                .get(new)
+                .is_some_and(|found| Rc::ptr_eq(&found, &second))
+        );
+        assert!(table.get(u64::MAX).is_none());
+    }
+}
