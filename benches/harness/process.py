@@ -31,7 +31,15 @@ def private_memory(process: int | str = "self") -> int:
 
 
 def cpu_time(process: int) -> int:
-    """Nanoseconds of CPU that the process has used: its clock as clock_getcpuclockid(3) names it."""
+    """Nanoseconds of CPU that the process has used: its clock as clock_getcpuclockid(3) names it.
+
+    Of another process it is exact only while that process sleeps, so this waits until it does.
+    """
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+        if time.monotonic() > deadline:
+            raise TimeoutError("the process does not come to rest")
+        time.sleep(0.0001)
     return time.clock_gettime_ns((~process << 3) | 2)
 
 

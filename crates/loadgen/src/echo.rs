@@ -1,10 +1,10 @@
 //! The closed loop over all connections: one thread, one level-triggered epoll.
 //!
-//! The measured window opens when the warm-up's last echo came and closes when the last measured one did; about as
-//! many messages are under way at its start as at its end, so their halves cancel. Those are then awaited, so that no
-//! connection closes with bytes unread: the server would see a reset.
+//! Two stretches, the warm-up and the measured one; each begins and ends with no message under way and the server
+//! asleep, because only then is its CPU clock exact (`server_clock`). So no connection closes with bytes unread either.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, epoll};
@@ -25,14 +25,6 @@ pub struct Report {
 }
 
 impl Report {
-    fn between(begun: &Mark, ended: &Mark) -> Self {
-        Self {
-            messages: ended.echoes - begun.echoes,
-            wall: ended.at - begun.at,
-            server_cpu: ended.cpu.zip(begun.cpu).map(|(ended, begun)| ended - begun),
-        }
-    }
-
     /// One JSON object; times in nanoseconds.
     pub fn to_json(&self) -> String {
         let cpu = self
@@ -46,13 +38,6 @@ impl Report {
     }
 }
 
-/// The state of the clocks at one end of the window.
-struct Mark {
-    echoes: u64,
-    at: Instant,
-    cpu: Option<u64>,
-}
-
 /// Runs the plan.
 ///
 /// # Errors
@@ -60,65 +45,83 @@ struct Mark {
 pub fn run(plan: &Echo) -> io::Result<Report> {
     crate::pin(plan.core)?;
     let clock = plan.server.map(ServerClock::of).transpose()?;
-    let mark = |echoes| -> io::Result<Mark> {
-        let cpu = clock.as_ref().map(ServerClock::nanoseconds).transpose()?;
-        Ok(Mark {
-            echoes,
-            at: Instant::now(),
-            cpu,
-        })
-    };
-    let deadline = Instant::now() + plan.limit;
+    let cpu = || clock.as_ref().map(ServerClock::asleep).transpose();
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    let mut connections = open(plan, &epoll)?;
-    let mut room = vec![0; ROOM];
-    let mut events = Vec::with_capacity(EVENTS);
-    let mut echoes = 0;
-    let mut begun = if plan.warmup == 0 {
-        Some(mark(0)?)
-    } else {
-        None
+    let mut exchange = Exchange {
+        connections: open(plan, &epoll)?,
+        epoll,
+        room: vec![0; ROOM],
+        spin: plan.spin,
+        deadline: Instant::now() + plan.limit,
+        echoes: 0,
     };
-    for connection in &mut connections {
-        connection.start(0)?;
-    }
-    watch_for_room(&epoll, &connections)?;
-    let mut under_way = connections.len();
-    let mut report = None;
-    while under_way > 0 {
-        wait(&epoll, &mut events, plan.spin, deadline)?;
-        for event in &events {
-            let connection =
-                &mut connections[usize::try_from(event.data.u64()).expect("an index of ours")];
-            let waited_for_room = connection.wants_room();
-            let ready = event.flags;
-            if ready.contains(epoll::EventFlags::OUT) {
-                connection.send()?;
-            }
-            if ready
-                .intersects(epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR)
-                && connection.receive(&mut room)? == Progress::Echoed
-            {
-                echoes += 1;
-                match &begun {
-                    None if echoes >= plan.warmup => begun = Some(mark(echoes)?),
-                    Some(begun) if report.is_none() && echoes - begun.echoes >= plan.messages => {
-                        report = Some(Report::between(begun, &mark(echoes)?));
+    exchange.run(plan.warmup)?;
+    let (before, begun, counted) = (cpu()?, Instant::now(), exchange.echoes);
+    exchange.run(plan.messages)?;
+    let wall = begun.elapsed();
+    Ok(Report {
+        messages: exchange.echoes - counted,
+        wall,
+        server_cpu: cpu()?.zip(before).map(|(after, before)| after - before),
+    })
+}
+
+struct Exchange {
+    connections: Vec<Connection>,
+    epoll: OwnedFd,
+    room: Vec<u8>,
+    spin: bool,
+    deadline: Instant,
+    /// Whole echoes since the start; also the sequence number of the next message.
+    echoes: u64,
+}
+
+impl Exchange {
+    /// At least so many messages (each connection sends one), until the last echo has come.
+    fn run(&mut self, messages: u64) -> io::Result<()> {
+        let enough = self.echoes + messages;
+        let mut under_way = self.connections.len();
+        for number in 0..under_way {
+            self.start(number)?;
+        }
+        let mut events = Vec::with_capacity(EVENTS);
+        while under_way > 0 {
+            wait(&self.epoll, &mut events, self.spin, self.deadline)?;
+            for event in &events {
+                let number = usize::try_from(event.data.u64()).expect("an index of ours");
+                let ready = event.flags;
+                if ready.contains(epoll::EventFlags::OUT) {
+                    self.connections[number].send()?;
+                    watch(&self.epoll, &self.connections[number], event.data)?;
+                }
+                if ready.intersects(
+                    epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR,
+                ) && self.connections[number].receive(&mut self.room)? == Progress::Echoed
+                {
+                    self.echoes += 1;
+                    if self.echoes + (under_way as u64) <= enough {
+                        self.start(number)?;
+                    } else {
+                        under_way -= 1;
                     }
-                    _ => {}
                 }
-                if report.is_none() {
-                    connection.start(echoes)?;
-                } else {
-                    under_way -= 1;
-                }
-            }
-            if connection.wants_room() != waited_for_room {
-                watch(&epoll, connection, event.data)?;
             }
         }
+        Ok(())
     }
-    Ok(report.expect("only a closed window stops connections from starting their next message"))
+
+    fn start(&mut self, number: usize) -> io::Result<()> {
+        let connection = &mut self.connections[number];
+        connection.start(self.echoes)?;
+        if connection.wants_room() {
+            watch(
+                &self.epoll,
+                connection,
+                epoll::EventData::new_u64(number as u64),
+            )?;
+        }
+        Ok(())
+    }
 }
 
 fn open(plan: &Echo, epoll: &impl std::os::fd::AsFd) -> io::Result<Vec<Connection>> {
@@ -134,15 +137,6 @@ fn open(plan: &Echo, epoll: &impl std::os::fd::AsFd) -> io::Result<Vec<Connectio
             Ok(connection)
         })
         .collect()
-}
-
-fn watch_for_room(epoll: &impl std::os::fd::AsFd, connections: &[Connection]) -> io::Result<()> {
-    for (number, connection) in (0..).zip(connections) {
-        if connection.wants_room() {
-            watch(epoll, connection, epoll::EventData::new_u64(number))?;
-        }
-    }
-    Ok(())
 }
 
 fn watch(
