@@ -1,4 +1,4 @@
-//! `cargo run --release -p rondeau-bench [rows…] [--rounds N]`: what an operation costs on Rondeau, on tokio's
+//! `cargo run --release -p rondeau-bench [rows…] [--rounds N]` and `… growth` (`growth.rs`): what an operation costs on Rondeau, on tokio's
 //! current-thread runtime with a LocalSet, and on smol's LocalExecutor with async-io.
 //!
 //! Each workload is a file and has three arms, written as that ecosystem's users would. They take turns within a round, in
@@ -7,6 +7,7 @@
 //! their quartiles. Below 1.00 is Rondeau's favour; under 5 % (7 % for sockets) is noise.
 
 mod echo;
+mod growth;
 mod measure;
 mod ping_pong;
 mod spawn_join;
@@ -29,9 +30,15 @@ const ROWS: &[Row] = &[
 ];
 
 fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.first().map(String::as_str) {
+        Some("growth") => return growth::table(),
+        Some("growth-arm") => return growth::arm(&args[1..]),
+        _ => {}
+    }
     let mut rounds = 15;
     let mut wanted = Vec::new();
-    let mut args = std::env::args().skip(1);
+    let mut args = args.into_iter();
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--rounds" => match args.next().and_then(|n| n.parse().ok()) {
@@ -61,7 +68,7 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: rondeau-bench [--rounds N] [part of a row's name]…\nrows:");
+    eprintln!("usage: rondeau-bench [--rounds N] [part of a row's name]… | growth\nrows:");
     for row in ROWS {
         eprintln!("  {}", row.name);
     }
