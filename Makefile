@@ -41,7 +41,7 @@ $(VENV)/.ready: pyproject.toml
 
 # Cargo knows whether anything changed; a wheel that is the same is not installed again.
 build: $(VENV)/.ready
-	@mkdir -p $(WHEELS)
+	@rm -rf $(WHEELS)
 	$(VENV)/bin/maturin build --quiet --release --compatibility linux --interpreter $(PYTHON) --out $(WHEELS)
 	$(PYTHON) -m pip install --quiet --no-deps --force-reinstall $(WHEELS)/rondeau-*.whl
 

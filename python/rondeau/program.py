@@ -133,7 +133,7 @@ def _found(details: Callable[..., Any], *name: str) -> Loaded:
     return code, _names(
         spec.loader,
         __file__=spec.origin,
-        __cached__=spec.cached,
+        __cached__=getattr(spec, "cached", None),
         __package__=spec.parent,
         __spec__=spec,
     )
@@ -144,6 +144,8 @@ def _refuse(reason: str) -> NoReturn:
 
 
 def _names(loader: Any, **more: Any) -> dict[str, Any]:
+    if sys.version_info >= (3, 15):  # It is gone since.
+        more.pop("__cached__", None)
     return {"__loader__": loader, "__package__": None, "__spec__": None, **more}
 
 
