@@ -78,7 +78,7 @@ pub unsafe fn schedule(future: FutureRef, entry: Entry) -> Python<()> {
             }
             let task = Owned::from_owned(entry.object());
             let wakeup = wrapper::wakeup(task.as_ptr())?;
-            let context = TaskRef::of(task.as_ptr()).cell().context;
+            let context = *TaskRef::of(task.as_ptr()).context();
             return soon::call(future, wakeup.as_ptr(), future.object(), context);
         }
         let callable = Owned::from_owned(entry.object());
@@ -128,7 +128,7 @@ impl Kept {
         }
         // SAFETY: kept alive; an entry without context is a native task's.
         unsafe {
-            let context = TaskRef::of(self.object.as_ptr()).cell().context;
+            let context = *TaskRef::of(self.object.as_ptr()).context();
             Owned::from_borrowed(if context.is_null() { ffi::Py_None() } else { context })
         }
     }

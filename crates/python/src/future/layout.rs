@@ -2,7 +2,7 @@
 //!
 //! The types subclass `_asyncio.Future` and `_asyncio.Task`, whose storage stays zeroed in front of ours: that is what makes
 //! `isinstance(f, asyncio.Future)` hold for Tornado and anyio. Its size differs by version, so our part's offset is read
-//! from the base at import. Where `task::probe` could learn it (3.14+), some of the base's own words are filled in too,
+//! from the base at import. Where `task::samples` and `task::probe` could learn it, some of the base's own words are filled in too,
 //! since C code and `python -m asyncio ps` read them: those offsets are here as well, 0 where unknown.
 
 use crate::ffi::gil::GilCell;
@@ -24,6 +24,8 @@ pub struct Layout {
     pub task_cell: usize,
     /// The task's coroutine: in the base's storage where known, else in ours.
     pub coro: usize,
+    /// The task's context, likewise.
+    pub context: usize,
     /// The task's name, likewise.
     pub name: usize,
     /// The task's node in the list of tasks, likewise.
@@ -44,6 +46,7 @@ static LAYOUT: GilCell<Layout> = GilCell::new(Layout {
     future_cell: 0,
     task_cell: 0,
     coro: 0,
+    context: 0,
     name: 0,
     node: 0,
     awaited_by: 0,

@@ -1,8 +1,8 @@
 //! What a native task holds beside a future's fields.
 //!
 //! Invariants: `waiter` is what the coroutine yielded and waits for, until the next step; a step is scheduled or the task is
-//! an entry of its waiter's callbacks, never both. The coroutine and the name live in the base's storage where its layout
-//! is known (`layout().coro`, `.name`), since `python -m asyncio ps` reads them there, else in `coro` and `name` here.
+//! an entry of its waiter's callbacks, never both. The coroutine, the context and the name live in the base's storage where its layout
+//! is known (`layout().coro`, `.context`, `.name`), since `python -m asyncio ps` reads them there, else here.
 
 use super::registry::Node;
 use crate::future::cell::{Cell, FutureRef, clear_slot};
@@ -19,7 +19,7 @@ pub struct TaskCell {
     pub coro: *mut ffi::PyObject,
     /// The name, likewise: a str; an int `n` stands for `Task-n`; NULL for `number`.
     pub name: *mut ffi::PyObject,
-    /// The context of every step; strong.
+    /// The context of every step, where the base's word is unknown. Read through `TaskRef::context`.
     pub context: *mut ffi::PyObject,
     /// What it waits for; strong.
     pub waiter: *mut ffi::PyObject,
@@ -80,6 +80,12 @@ impl TaskRef {
         self.object.wrapping_byte_add(layout().coro).cast()
     }
 
+    /// Where the context is kept.
+    #[inline]
+    pub fn context(self) -> *mut *mut ffi::PyObject {
+        self.object.wrapping_byte_add(layout().context).cast()
+    }
+
     /// Where the name is kept.
     #[inline]
     pub fn name(self) -> *mut *mut ffi::PyObject {
@@ -120,7 +126,7 @@ impl TaskRef {
         unsafe {
             clear_slot(self.coro());
             clear_slot(self.name());
-            clear_slot(&raw mut (*self.cell).context);
+            clear_slot(self.context());
             clear_slot(&raw mut (*self.cell).waiter);
         }
     }
@@ -152,6 +158,6 @@ impl TaskRef {
     #[inline]
     pub unsafe fn set_context(self, context: *mut ffi::PyObject) {
         // SAFETY: as in `clear`.
-        unsafe { crate::future::cell::set_slot(&raw mut (*self.cell).context, context) }
+        unsafe { crate::future::cell::set_slot(self.context(), context) }
     }
 }

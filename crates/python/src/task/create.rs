@@ -226,6 +226,6 @@ pub unsafe fn schedule_callable(task: TaskRef, exception: *mut ffi::PyObject) ->
     // SAFETY: the context is kept alive by `call`.
     unsafe {
         let step = wrapper::step(task.object(), exception)?;
-        soon::call(task.future(), step.as_ptr(), ptr::null_mut(), task.cell().context)
+        soon::call(task.future(), step.as_ptr(), ptr::null_mut(), *task.context())
     }
 }

@@ -23,7 +23,7 @@ pub unsafe fn start(task: TaskRef) -> Python<()> {
     // SAFETY: no borrow lives while Python code runs; loop and context are kept alive by references of our own.
     unsafe {
         let loop_ = Owned::from_borrowed(task.future().cell().loop_);
-        let context = Owned::from_borrowed(task.cell().context);
+        let context = Owned::from_borrowed(*task.context());
         let previous = swap_current(&loop_, task.object())?;
         let done = in_context(task, &context);
         let raised = if done.is_err() { compat::take_raised() } else { ptr::null_mut() };

@@ -89,7 +89,7 @@ unsafe extern "C" fn get_coro(object: *mut ffi::PyObject, _: *mut ffi::PyObject)
 
 unsafe extern "C" fn get_context(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
-    unsafe { or_none(TaskRef::of(object).cell().context) }
+    unsafe { or_none(*TaskRef::of(object).context()) }
 }
 
 unsafe fn name(task: TaskRef) -> Python<Owned> {

@@ -19,6 +19,7 @@ mod methods;
 #[cfg(Py_3_14)]
 mod probe;
 mod registry;
+mod samples;
 mod step;
 mod wait;
 pub mod wrapper;
@@ -72,6 +73,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
             layout.task = kind;
             layout.task_cell = offset;
             layout.coro = offset + offset_of!(TaskCell, coro);
+            layout.context = offset + offset_of!(TaskCell, context);
             layout.name = offset + offset_of!(TaskCell, name);
             layout.node = offset + offset_of!(TaskCell, node);
         });
@@ -84,10 +86,12 @@ fn join_asyncio() -> Python<()> {
     // SAFETY: the import runs alone.
     unsafe { registry::list::open() };
     current::announcement::open()?;
+    samples::learn(|_| Ok(()))?;
     all_tasks::join()
 }
 
 #[cfg(Py_3_14)]
 fn join_asyncio() -> Python<()> {
-    probe::learn()
+    registry::list::open()?;
+    samples::learn(probe::learn)
 }

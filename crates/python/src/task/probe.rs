@@ -1,61 +1,25 @@
-//! Where `_asyncio` (3.14+) keeps what C code and `python -m asyncio ps` read: learnt at import from objects of its own.
+//! Where `_asyncio` (3.14+) keeps what C code and `python -m asyncio ps` read beside a task's own words: learnt at import.
 //!
-//! Each offset is found by making a C future or task, changing one thing through asyncio's functions, and looking which word
-//! changed. Nothing is computed and the binary is not read. Where an answer is not what it must be, the offset stays
-//! unknown and the slower public function is used instead: same results, 23–45 ns more a step, and `ps` shows less.
+//! Each offset is found by changing one thing through asyncio's functions and looking which word changed. Where an answer
+//! is not what it must be, the offset stays unknown and the slower public function is used instead: same results,
+//! 23–45 ns more a step, and `ps` shows less.
 
-use super::registry::list;
 use super::current::announcement;
+use super::registry::list;
+use super::samples::{Samples, words};
 use crate::door::{attribute, import};
-use crate::ffi::{Python, Raised, owned::Owned, source};
+use crate::ffi::{Python, owned::Owned};
 use crate::future::door::door;
 use crate::future::layout;
 use pyo3_ffi as ffi;
-use std::ffi::CStr;
 use std::ptr;
-
-const SOURCE: &CStr = c"
-class Loop:
-    def get_debug(self): return False
-    def call_soon(self, callback, *args, context=None): pass
-    def call_exception_handler(self, context): pass
-async def coroutine(): pass
-loop = Loop()
-other = Loop()
-coroutines = [coroutine(), coroutine()]
-coroutine = coroutines[0]
-name = 'rondeau ' + 'sample'
-first = asyncio.Task(coroutine, loop=loop, name=name)
-second = asyncio.Task(coroutines[1], loop=loop)
-futures = [asyncio.Future(loop=loop) for _ in range(2)] + [asyncio.Future(loop=other)]
-future, mine, others = futures
-";
-
-const END: &CStr = c"
-for task in first, second:
-    task._log_destroy_pending = False
-for coroutine in coroutines:
-    coroutine.close()
-";
 
 /// How far into a thread's state to look for the running loop, which is in it: the search ends where it is found.
 const THREAD_STATE: usize = 1536;
 
-/// The words of an object's base storage.
-fn words(object: &Owned, size: usize) -> Vec<usize> {
-    // SAFETY: `size` is the instance's size; every word of it is initialised.
-    unsafe { std::slice::from_raw_parts(object.as_ptr().cast::<usize>(), size / 8).to_vec() }
-}
-
 /// Offsets at which two readings differ.
 fn changed(before: &[usize], after: &[usize]) -> Vec<usize> {
     (0..before.len()).filter(|&at| before[at] != after[at]).map(|at| at * 8).collect()
-}
-
-/// The only offset at which `value` is found, from the third word on.
-fn only(words: &[usize], value: usize) -> Option<usize> {
-    let mut found = (2..words.len()).filter(|&at| words[at] == value).map(|at| at * 8);
-    found.next().filter(|_| found.next().is_none())
 }
 
 fn call(function: *mut ffi::PyObject, args: &[*mut ffi::PyObject]) -> Python<Owned> {
@@ -63,69 +27,26 @@ fn call(function: *mut ffi::PyObject, args: &[*mut ffi::PyObject]) -> Python<Own
     unsafe { Owned::new(ffi::PyObject_Vectorcall(function, args.as_ptr(), args.len(), ptr::null_mut())) }
 }
 
-struct Samples {
-    namespace: Owned,
-    size: usize,
-    task_size: usize,
+/// The size of a future's storage.
+fn future_size() -> usize {
+    // SAFETY: the base is a live type.
+    unsafe { (*door().future_base).tp_basicsize as usize }
 }
 
-impl Samples {
-    fn run(&self, source: &CStr) -> Python<()> {
-        // SAFETY: the namespace is a dict.
-        unsafe { source::run(source, &self.namespace) }
-    }
-
-    fn get(&self, name: &CStr) -> Python<Owned> {
-        // SAFETY: the namespace is a dict whose names were just assigned.
-        unsafe {
-            let object = ffi::PyDict_GetItemString(self.namespace.as_ptr(), name.as_ptr());
-            if object.is_null() { Err(Raised) } else { Ok(Owned::from_borrowed(object)) }
-        }
-    }
-}
-
-/// Learns what can be learnt. Err only where asyncio itself does not work.
-pub fn learn() -> Python<()> {
-    list::open()?;
-    if cfg!(debug_assertions) && std::env::var_os("RONDEAU_NO_PROBE").is_some() {
-        return Ok(());
-    }
-    // SAFETY: the bases are live types; the namespace is fresh.
-    let samples = unsafe {
-        Samples {
-            namespace: Owned::new(ffi::PyDict_New())?,
-            size: (*door().future_base).tp_basicsize as usize,
-            task_size: (*door().task_base).tp_basicsize as usize,
-        }
-    };
-    let native = import(c"_asyncio")?;
-    // SAFETY: the namespace is a dict and the name ends in NUL.
-    if unsafe { ffi::PyDict_SetItemString(samples.namespace.as_ptr(), c"asyncio".as_ptr(), native.as_ptr()) } != 0 {
-        return Err(Raised);
-    }
-    samples.run(SOURCE)?;
+/// Learns what can be learnt from the samples.
+pub fn learn(samples: &Samples) -> Python<()> {
     let (first, second) = (samples.get(c"first")?, samples.get(c"second")?);
-    let learnt = fields(&samples, &first, &second).and_then(|()| running(&samples.get(c"loop")?, &first));
-    samples.run(END)?;
-    // SAFETY: the namespace is a dict.
-    unsafe { ffi::PyDict_Clear(samples.namespace.as_ptr()) };
-    learnt
+    fields(samples, &first, &second)?;
+    running(&samples.get(c"loop")?, &first)
 }
 
 fn fields(samples: &Samples, first: &Owned, second: &Owned) -> Python<()> {
-    let coroutine = samples.get(c"coroutine")?;
-    let name = samples.get(c"name")?;
-    let task = words(first, samples.task_size);
-    let (coro, name) = (only(&task, coroutine.as_ptr().addr()), only(&task, name.as_ptr().addr()));
     let state = module_state(samples)?;
     let edges = edges(samples, first, second)?;
     let node = node(samples, first, second)?;
     // SAFETY: the import runs alone and no native task exists yet; each offset lies in the base's storage.
     unsafe {
         layout::set(|layout| {
-            if let (Some(coro), Some(name)) = (coro, name) {
-                (layout.coro, layout.name) = (coro, name);
-            }
             if let Some((offset, value)) = state {
                 (layout.module_state, layout.module_state_value) = (offset, value);
             }
@@ -147,7 +68,7 @@ fn fields(samples: &Samples, first: &Owned, second: &Owned) -> Python<()> {
 fn module_state(samples: &Samples) -> Python<Option<(usize, usize)>> {
     let loops = [samples.get(c"loop")?, samples.get(c"other")?];
     let futures = [samples.get(c"mine")?, samples.get(c"others")?];
-    let (a, b) = (words(&futures[0], samples.size), words(&futures[1], samples.size));
+    let (a, b) = (words(&futures[0], future_size()), words(&futures[1], future_size()));
     let at = 2;
     let fits = a[at] == b[at] && a[at] != 0 && a[at + 1] == loops[0].as_ptr().addr() && b[at + 1] == loops[1].as_ptr().addr();
     Ok(fits.then_some((at * 8, a[at])))
@@ -156,11 +77,11 @@ fn module_state(samples: &Samples) -> Python<Option<(usize, usize)>> {
 /// Where awaited-by is, and the byte that says "is a task", which stands before the one that says "is a set".
 fn edges(samples: &Samples, first: &Owned, second: &Owned) -> Python<Option<(usize, usize)>> {
     let future = samples.get(c"future")?;
-    let fresh = words(&future, samples.size);
+    let fresh = words(&future, future_size());
     call(door().add_to_awaited_by, &[future.as_ptr(), first.as_ptr()])?;
-    let one = words(&future, samples.size);
+    let one = words(&future, future_size());
     call(door().add_to_awaited_by, &[future.as_ptr(), second.as_ptr()])?;
-    let two = words(&future, samples.size);
+    let two = words(&future, future_size());
     call(door().discard_from_awaited_by, &[future.as_ptr(), first.as_ptr()])?;
     call(door().discard_from_awaited_by, &[future.as_ptr(), second.as_ptr()])?;
     let edge = match changed(&fresh, &one)[..] {

@@ -44,7 +44,7 @@ unsafe fn run(loop_: Loop, object: *mut ffi::PyObject, what: impl FnOnce(TaskRef
     // SAFETY: the task is kept alive by the reference that was handed over; the thread's state keeps an entered context alive.
     unsafe {
         let task = TaskRef::of(object);
-        let context = task.cell().context;
+        let context = *task.context();
         if context.is_null() || ffi::PyContext_Enter(context) != 0 {
             return failed(loop_, object, context.is_null());
         }
@@ -86,7 +86,7 @@ unsafe fn failed(loop_: Loop, object: *mut ffi::PyObject, unset: bool) -> Python
             return Err(Raised);
         }
         let callable = wrapper::step(task.as_ptr(), ptr::null_mut())?;
-        let handle = handle::new(loop_, callable.as_ptr(), &[], TaskRef::of(task.as_ptr()).cell().context)?;
+        let handle = handle::new(loop_, callable.as_ptr(), &[], *TaskRef::of(task.as_ptr()).context())?;
         core_door::cold(c"callback_failed", &[loop_.object(), handle.as_ptr(), exception.as_ptr()]).map(drop)
     }
 }

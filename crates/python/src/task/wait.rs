@@ -113,7 +113,7 @@ unsafe fn on_object(task: TaskRef, result: Owned) -> Python<()> {
             return Err(Raised);
         }
         let wakeup = wrapper::wakeup(task.object())?;
-        let context = Owned::from_borrowed(task.cell().context);
+        let context = Owned::from_borrowed(*task.context());
         let stack = [result.as_ptr(), wakeup.as_ptr(), context.as_ptr()];
         let added = ffi::PyObject_VectorcallMethod(names().add_done_callback, stack.as_ptr(), 2, door().context_keyword);
         Owned::new(added)?;
