@@ -55,12 +55,13 @@ run: build
 
 test: test-rust test-python
 
-# The tests of the inbox are run by loom too: every interleaving of its atomics. Loom has a target folder of its own,
-# since its flag would have everything else built anew.
+# What threads share is run by loom too: every interleaving of its atomics. Loom has a target folder of its own, since its
+# flag would have everything else built anew.
 test-rust: $(VENV)/.ready
-	cargo test --quiet --workspace
-	RONDEAU_DRIVER=epoll cargo test --quiet --workspace
+	cargo test --quiet --workspace --all-features
+	RONDEAU_DRIVER=epoll cargo test --quiet --workspace --all-features
 	RUSTFLAGS='--cfg loom' CARGO_TARGET_DIR=target/loom cargo test --quiet --package rondeau-core --test loom_inbox --release
+	RUSTFLAGS='--cfg loom' CARGO_TARGET_DIR=target/loom cargo test --quiet --package rondeau --lib --release
 
 # The command line does not depend on the driver; its tests, a process each, are run once.
 test-python: build
@@ -73,7 +74,7 @@ test-python: build
 
 check: $(VENV)/.ready
 	cargo fmt --check
-	cargo clippy --quiet --workspace --all-targets -- --deny warnings
+	cargo clippy --quiet --workspace --all-targets --all-features -- --deny warnings
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy $(TYPED)
