@@ -155,6 +155,11 @@ impl fmt::Debug for Builder {
 /// assert_eq!(runtime.block_on(task).unwrap(), 42);
 /// # Ok::<(), std::io::Error>(())
 /// ```
+/// It cannot be taken to another thread:
+/// ```compile_fail,E0277
+/// let runtime = rondeau::Runtime::new().unwrap();
+/// std::thread::spawn(move || drop(runtime));
+/// ```
 pub struct Runtime {
     owner: Rc<Loop>,
 }

@@ -29,6 +29,12 @@ use crate::report::report_to_stderr;
 ///     assert!(task.await.unwrap_err().is_cancelled());
 /// });
 /// ```
+///
+/// It stays on its loop's thread:
+/// ```compile_fail,E0277
+/// fn needs_send<T: Send>(_: T) {}
+/// rondeau::run(async { needs_send(rondeau::spawn(async {})) });
+/// ```
 #[must_use = "a handle that is dropped detaches its task; write `drop(spawn(..))` or `_ =` if that is meant"]
 pub struct JoinHandle<T> {
     task: TaskRef,
