@@ -10,6 +10,7 @@ import asyncio
 import inspect
 import socket
 import sys
+import threading
 import warnings
 from asyncio import base_events, constants, events, format_helpers, trsock
 from asyncio.log import logger
@@ -44,6 +45,11 @@ def ran(loop: Any, ran: Any, seconds: float) -> None:
 def create_task(loop: Any, coro: Any, **options: Any) -> Any:
     """A task made by the user's task factory, in the way of this Python's own `create_task`."""
     return asyncio.BaseEventLoop.create_task(loop, coro, **options)
+
+
+def new_lock() -> Any:
+    """The lock that a thread-safe handle holds while it runs."""
+    return threading.RLock()
 
 
 def set_result(waiter: Any) -> None:

@@ -19,6 +19,8 @@ pub struct HandleSlots {
     pub scheduled: isize,
     /// Where weak references to it begin.
     pub weak: isize,
+    /// A thread-safe handle's lock; -1 where this Python has no such handles.
+    pub lock: isize,
     /// The end of an `asyncio.TimerHandle`'s instance.
     pub timer_size: usize,
 }
@@ -28,6 +30,8 @@ pub struct Door {
     pub slots: HandleSlots,
     pub handle: *mut ffi::PyTypeObject,
     pub timer_handle: *mut ffi::PyTypeObject,
+    /// `asyncio.events._ThreadSafeHandle` (3.14+), or NULL.
+    pub threadsafe_handle: *mut ffi::PyTypeObject,
     /// `asyncio.transports._FlowControlMixin`: what `loop.sendfile` asks a transport to be.
     pub transport: *mut ffi::PyTypeObject,
     pub buffered_protocol: *mut ffi::PyTypeObject,
@@ -52,6 +56,15 @@ pub fn open() -> Python<()> {
     let protocols = import(c"asyncio.protocols")?;
     let handle = attribute(&events, c"Handle")?;
     let timer_handle = attribute(&events, c"TimerHandle")?;
+    let threadsafe_handle = attribute(&events, c"_ThreadSafeHandle").ok();
+    let lock = match &threadsafe_handle {
+        Some(kind) => slot(kind, c"_lock")?,
+        None => {
+            // SAFETY: the AttributeError is answered by doing without.
+            unsafe { ffi::PyErr_Clear() };
+            -1
+        }
+    };
     let slots = HandleSlots {
         callback: slot(&handle, c"_callback")?,
         args: slot(&handle, c"_args")?,
@@ -63,6 +76,7 @@ pub fn open() -> Python<()> {
         when: slot(&timer_handle, c"_when")?,
         scheduled: slot(&timer_handle, c"_scheduled")?,
         weak: weak_offset(&handle),
+        lock,
         timer_size: instance_size(&timer_handle),
     };
     // SAFETY: no other borrow of the cell lives; the GIL is held by the import.
@@ -71,6 +85,7 @@ pub fn open() -> Python<()> {
             slots,
             handle: handle.into_ptr().cast(),
             timer_handle: timer_handle.into_ptr().cast(),
+            threadsafe_handle: threadsafe_handle.map_or(ptr::null_mut(), |kind| kind.into_ptr().cast()),
             transport: attribute(&transports, c"_FlowControlMixin")?.into_ptr().cast(),
             buffered_protocol: attribute(&protocols, c"BufferedProtocol")?.into_ptr().cast(),
             cold: import(c"rondeau._cold")?.into_ptr(),

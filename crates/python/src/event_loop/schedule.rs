@@ -83,7 +83,11 @@ unsafe fn soon(self_: *mut ffi::PyObject, call: Args<'_>, method: &CStr, functio
         if loop_.parts().debug {
             debug_checks(loop_, callback, method, own_thread)?;
         }
-        let made = handle::new_soon(loop_, callback, args, context)?;
+        let made = if own_thread {
+            handle::new_soon(loop_, callback, args, context)?
+        } else {
+            handle::new_threadsafe(loop_, callback, args, context)?
+        };
         loop_.schedule(Ready::handle(made.clone().into_ptr()));
         Ok(made)
     }

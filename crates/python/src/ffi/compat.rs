@@ -99,6 +99,13 @@ pub const INLINE_VALUES_FLAG: std::ffi::c_ulong = if cfg!(Py_3_13) { 1 << 2 } el
 /// `writelines` is a method of its own, with errors that name it; before, it joined the list for `write`.
 pub const WRITELINES_STANDS_ALONE: bool = cfg!(Py_3_12);
 
+/// What a transport says of data that is none.
+pub const NOT_BYTES: &std::ffi::CStr = if cfg!(Py_3_14) {
+    c"data argument must be a bytes, bytearray, or memoryview object, not %R"
+} else {
+    c"data argument must be a bytes-like object, not %R"
+};
+
 /// Whether the interpreter is shutting down: `traceback` may be gone.
 pub fn is_finalizing() -> bool {
     #[cfg(Py_3_13)]

@@ -35,7 +35,7 @@ names! {
     get_buffer, buffer_updated, _detach, _attach, close, detach, fileno, family, type_ = "type",
     get_loop, send, throw, __await__, cancelled, set_result, set_exception, _run, _task_factory,
     _source_traceback, _loop, _exception_handler, time, __name__, __qualname__, msg, limit, file,
-    _fut_waiter, _cancelled,
+    _fut_waiter, _cancelled, acquire, release,
     is_running, message, future, task, source_traceback,
     pending = "PENDING", finished = "FINISHED", cancelled_ = "CANCELLED",
 }

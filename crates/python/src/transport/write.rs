@@ -96,8 +96,7 @@ unsafe fn check_type(data: *mut ffi::PyObject) -> Python<()> {
             return Ok(());
         }
         let kind = Owned::new(ffi::PyType_GetName(ffi::Py_TYPE(data)))?;
-        let format = c"data argument must be a bytes-like object, not %R";
-        ffi::PyErr_Format(ffi::PyExc_TypeError, format.as_ptr(), kind.as_ptr());
+        ffi::PyErr_Format(ffi::PyExc_TypeError, compat::NOT_BYTES.as_ptr(), kind.as_ptr());
         Err(Raised)
     }
 }

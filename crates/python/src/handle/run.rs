@@ -1,0 +1,129 @@
+//! A handle's turn. Called by the turn of the loop.
+
+use super::{HANDLE, THREADSAFE, is, is_cancelled, replace, slot, types};
+use crate::door::{HandleSlots, door};
+use crate::event_loop::state::Loop;
+use crate::ffi::{Python, Raised, call::vectorcall, compat, names::names, owned::Owned};
+use pyo3_ffi as ffi;
+
+/// Runs the callback in its context. Err only for what must leave the loop: KeyboardInterrupt and SystemExit.
+///
+/// # Safety
+/// `handle` is a live `asyncio.Handle` that the caller keeps alive.
+#[inline]
+pub unsafe fn run(loop_: Loop, handle: *mut ffi::PyObject) -> Python<()> {
+    let slots: &HandleSlots = &door().slots;
+    // SAFETY: callback, args and context live over the call: either nobody but the caller knows the handle and can cancel it,
+    // or they are kept alive here.
+    unsafe {
+        if is_cancelled(handle) {
+            return Ok(());
+        }
+        let callback = *slot(handle, slots.callback);
+        let args = *slot(handle, slots.args);
+        let context = *slot(handle, slots.context);
+        if ffi::Py_REFCNT(handle) == 1 {
+            return call(loop_, handle, callback, args, context);
+        }
+        let kept = [callback, args, context].map(|object| Owned::from_borrowed(object));
+        let done = if is(handle, &THREADSAFE) {
+            call_locked(loop_, handle, callback, args, context)
+        } else {
+            call(loop_, handle, callback, args, context)
+        };
+        if done.is_err() {
+            let raised = compat::take_raised();
+            drop(kept);
+            compat::set_raised(raised);
+        }
+        done
+    }
+}
+
+/// As `call`, holding the handle's lock, so that a `cancel()` from another thread waits for the callback's end (CPython 3.14).
+/// The lock is made here, since it matters only while the callback runs and somebody else knows the handle.
+#[cold]
+unsafe fn call_locked(
+    loop_: Loop,
+    handle: *mut ffi::PyObject,
+    callback: *mut ffi::PyObject,
+    args: *mut ffi::PyObject,
+    context: *mut ffi::PyObject,
+) -> Python<()> {
+    // SAFETY: the caller keeps all four alive; an exception on its way out is put aside while the lock is released.
+    unsafe {
+        let lock = crate::door::cold(c"new_lock", &[])?;
+        replace(slot(handle, door().slots.lock), lock.clone().into_ptr());
+        Owned::new(ffi::PyObject_CallMethodNoArgs(lock.as_ptr(), names().acquire))?;
+        let done = call(loop_, handle, callback, args, context);
+        let raised = compat::take_raised();
+        let released = Owned::new(ffi::PyObject_CallMethodNoArgs(lock.as_ptr(), names().release));
+        if raised.is_null() {
+            return released.map(drop);
+        }
+        compat::set_raised(raised);
+        done
+    }
+}
+
+#[inline]
+unsafe fn call(
+    loop_: Loop,
+    handle: *mut ffi::PyObject,
+    callback: *mut ffi::PyObject,
+    args: *mut ffi::PyObject,
+    context: *mut ffi::PyObject,
+) -> Python<()> {
+    // SAFETY: the caller keeps all four alive.
+    unsafe {
+        if ffi::PyContext_Enter(context) != 0 {
+            return failed(loop_, handle);
+        }
+        let items = (&raw mut (*args.cast::<ffi::PyTupleObject>()).ob_item).cast::<*mut ffi::PyObject>();
+        let count = ffi::PyTuple_GET_SIZE(args) as usize;
+        let result = vectorcall(callback, items, count);
+        let left = ffi::PyContext_Exit(context);
+        if result.is_null() || left != 0 {
+            ffi::Py_XDECREF(result);
+            return failed(loop_, handle);
+        }
+        ffi::Py_DECREF(result);
+        Ok(())
+    }
+}
+
+#[cold]
+unsafe fn failed(loop_: Loop, handle: *mut ffi::PyObject) -> Python<()> {
+    // SAFETY: an exception is set; what leaves the loop stays set, the rest is taken and reported.
+    unsafe {
+        if ffi::PyErr_ExceptionMatches(ffi::PyExc_KeyboardInterrupt) != 0
+            || ffi::PyErr_ExceptionMatches(ffi::PyExc_SystemExit) != 0
+        {
+            return Err(Raised);
+        }
+        let exception = Owned::new(compat::take_raised())?;
+        crate::door::cold(c"callback_failed", &[loop_.object(), handle, exception.as_ptr()])?;
+        Ok(())
+    }
+}
+
+/// Releases the agenda's reference to a handle. Who else holds it may be part of a cycle with it from now on.
+///
+/// # Safety
+/// The reference is the caller's.
+#[inline]
+pub unsafe fn leave_agenda(handle: *mut ffi::PyObject) {
+    // SAFETY: the type is checked before the object is taken for a native handle, which is whole.
+    unsafe {
+        if is(handle, &HANDLE) || is(handle, &THREADSAFE) {
+            if ffi::Py_REFCNT(handle) == 1 && (*slot(handle, door().slots.weak)).is_null() {
+                // What DECREF comes to, without the way through the type (2 ns).
+                return types::dealloc(handle);
+            }
+            if ffi::PyObject_GC_IsTracked(handle) == 0 {
+                ffi::PyObject_GC_Track(handle.cast());
+            }
+        }
+        ffi::Py_DECREF(handle);
+    }
+}

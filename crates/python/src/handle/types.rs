@@ -1,0 +1,142 @@
+//! What CPython asks of the handle types: traverse, clear, dealloc, and their making at import.
+
+use super::cancel::{cancel_handle, cancel_threadsafe, cancel_timer, cancelled_threadsafe};
+use super::{HANDLE, THREADSAFE, TIMER, is, key_offset, replace, slot, spare};
+use crate::door::door;
+use crate::ffi::{Python, Raised, gil::GilCell, types};
+use pyo3_ffi as ffi;
+use rondeau_core::TimerKey;
+use std::ffi::{CStr, c_void};
+use std::ptr;
+
+/// The slots of an instance that may hold something the collector must see.
+fn visited(kind: *mut ffi::PyTypeObject) -> impl Iterator<Item = isize> {
+    let s = &door().slots;
+    // SAFETY: set at import.
+    let (timer, threadsafe) = unsafe { (kind == *TIMER.get(), kind == *THREADSAFE.get()) };
+    let every = [s.callback, s.args, s.loop_, s.context, s.cancelled, s.source_traceback, s.repr];
+    every.into_iter().chain(timer.then_some(s.when)).chain(threadsafe.then_some(s.lock))
+}
+
+unsafe extern "C" fn traverse(handle: *mut ffi::PyObject, visit: ffi::visitproc, arg: *mut c_void) -> i32 {
+    // SAFETY: the collector calls this on a live instance; the slots lie inside.
+    unsafe {
+        let kind = ffi::Py_TYPE(handle);
+        let result = visit(kind.cast(), arg);
+        if result != 0 {
+            return result;
+        }
+        for offset in visited(kind) {
+            let object = *slot(handle, offset);
+            if !object.is_null() {
+                let result = visit(object, arg);
+                if result != 0 {
+                    return result;
+                }
+            }
+        }
+    }
+    0
+}
+
+unsafe extern "C" fn clear(handle: *mut ffi::PyObject) -> i32 {
+    // SAFETY: as in traverse; each slot is emptied before its reference is released.
+    unsafe {
+        for offset in visited(ffi::Py_TYPE(handle)) {
+            replace(slot(handle, offset), ptr::null_mut());
+        }
+    }
+    0
+}
+
+/// Frees an instance. The last reference is gone, or is the caller's and there are no weak ones.
+pub unsafe extern "C" fn dealloc(handle: *mut ffi::PyObject) {
+    // SAFETY: nobody else knows it any more; a timer in the loop is held by the loop, so no key is left behind.
+    unsafe {
+        let kind = ffi::Py_TYPE(handle);
+        let slots = &door().slots;
+        ffi::PyObject_GC_UnTrack(handle.cast());
+        if !(*slot(handle, slots.weak)).is_null() {
+            ffi::PyObject_ClearWeakRefs(handle);
+        }
+        for offset in [slots.callback, slots.args, slots.context, slots.loop_, slots.source_traceback, slots.repr, slots.cancelled] {
+            ffi::Py_XDECREF(*slot(handle, offset));
+        }
+        if kind == *TIMER.get() {
+            ffi::Py_XDECREF(*slot(handle, slots.when));
+            ffi::Py_XDECREF(*slot(handle, slots.scheduled));
+        } else if kind == *THREADSAFE.get() {
+            ffi::Py_XDECREF(*slot(handle, slots.lock));
+        }
+        if !spare::give(handle, kind) {
+            ffi::PyObject_GC_Del(handle.cast());
+            ffi::Py_DECREF(kind.cast());
+        }
+    }
+}
+
+/// Visits what is on the agenda: a handle that only the agenda holds and that the collector does not know is visited through.
+///
+/// # Safety
+/// Called from a loop's traverse, with a live object.
+pub unsafe fn visit_on_agenda(object: *mut ffi::PyObject, visit: ffi::visitproc, arg: *mut c_void) -> i32 {
+    // SAFETY: the type is checked before the object is taken for a native handle.
+    unsafe {
+        if (is(object, &HANDLE) || is(object, &THREADSAFE))
+            && ffi::Py_REFCNT(object) == 1
+            && ffi::PyObject_GC_IsTracked(object) == 0
+        {
+            return traverse(object, visit, arg);
+        }
+        visit(object, arg)
+    }
+}
+
+/// Makes the types and adds them to the module.
+pub fn init(module: *mut ffi::PyObject) -> Python<()> {
+    let door = door();
+    let cancel = |function| types::noargs(c"cancel", function, c"cancel($self, /)\n--\n\nCancel the callback.");
+    let plain = types::table([cancel(cancel_handle)]);
+    let timer = types::table([cancel(cancel_timer)]);
+    let locked = types::table([
+        cancel(cancel_threadsafe),
+        types::noargs(c"cancelled", cancelled_threadsafe, c"cancelled($self, /)\n--\n\nWhether it was cancelled."),
+    ]);
+    let with_key = key_offset(door) + size_of::<Option<TimerKey>>();
+    make(module, &HANDLE, c"rondeau._core.Handle", door.handle, 0, plain)?;
+    make(module, &TIMER, c"rondeau._core.TimerHandle", door.timer_handle, with_key, timer)?;
+    if !door.threadsafe_handle.is_null() {
+        make(module, &THREADSAFE, c"rondeau._core._ThreadSafeHandle", door.threadsafe_handle, 0, locked)?;
+    }
+    Ok(())
+}
+
+fn make(
+    module: *mut ffi::PyObject,
+    cell: &GilCell<*mut ffi::PyTypeObject>,
+    name: &'static CStr,
+    base: *mut ffi::PyTypeObject,
+    size: usize,
+    methods: *mut c_void,
+) -> Python<()> {
+    let kind = types::Type {
+        name,
+        size,
+        flags: (ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION) as u64,
+        slots: vec![
+            (ffi::Py_tp_methods, methods),
+            (ffi::Py_tp_traverse, traverse as *mut c_void),
+            (ffi::Py_tp_clear, clear as *mut c_void),
+            (ffi::Py_tp_dealloc, dealloc as *mut c_void),
+        ],
+    };
+    // SAFETY: the slots match their numbers; the size covers asyncio's slots and the key.
+    unsafe {
+        let kind = kind.build(base.cast())?;
+        if ffi::PyModule_AddType(module, kind.as_ptr().cast()) != 0 {
+            return Err(Raised);
+        }
+        *cell.get() = kind.into_ptr().cast();
+    }
+    Ok(())
+}
