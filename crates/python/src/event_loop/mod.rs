@@ -345,7 +345,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     let kind = Type {
         name: c"rondeau._core.EventLoop",
         size: size_of::<LoopObject>(),
-        flags: (ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_BASETYPE) as u64,
+        flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_BASETYPE,
         slots: vec![
             (ffi::Py_tp_doc, c"The native part of rondeau.EventLoop.".as_ptr() as *mut c_void),
             (ffi::Py_tp_new, new as *mut c_void),

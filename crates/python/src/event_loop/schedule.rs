@@ -135,8 +135,23 @@ pub unsafe extern "C" fn time(self_: *mut ffi::PyObject, _: *mut ffi::PyObject) 
 }
 
 /// Rounds up, so that `time() >= when` holds when the callback runs. What is negative or not a number is due now, infinity never.
+#[inline]
 fn due(when: f64) -> Time {
-    Time::from_nanos((when * 1e9).ceil() as u64)
+    let nanos = when * 1e9;
+    let whole = nanos as u64;
+    // `f64::ceil` is a function call where SSE4.1 is not assumed.
+    Time::from_nanos(whole.saturating_add(u64::from((whole as f64) < nanos)))
+}
+
+/// A number's value. An int's is read directly, since PyFloat_AsDouble makes a float object of it first.
+#[inline]
+unsafe fn number(object: *mut ffi::PyObject) -> Python<f64> {
+    // SAFETY: the object lives.
+    unsafe {
+        let value =
+            if ffi::PyLong_CheckExact(object) != 0 { ffi::PyLong_AsDouble(object) } else { ffi::PyFloat_AsDouble(object) };
+        if value == -1.0 && !ffi::PyErr_Occurred().is_null() { Err(Raised) } else { Ok(value) }
+    }
 }
 
 unsafe fn at(
@@ -179,10 +194,7 @@ unsafe fn later(loop_: Loop, call: Args<'_>) -> Python<Owned> {
             return Err(raise_type_error("delay must not be None"));
         }
         check_open(loop_)?;
-        let delay = ffi::PyFloat_AsDouble(delay);
-        if delay == -1.0 && !ffi::PyErr_Occurred().is_null() {
-            return Err(Raised);
-        }
+        let delay = number(delay)?;
         let when = seconds(loop_) + delay;
         at(loop_, Owned::new(ffi::PyFloat_FromDouble(when))?, due(when), parts)
     }
@@ -208,10 +220,7 @@ unsafe fn at_given(loop_: Loop, call: Args<'_>) -> Python<Owned> {
             return Err(raise_type_error("when cannot be None"));
         }
         check_open(loop_)?;
-        let seconds = ffi::PyFloat_AsDouble(when);
-        if seconds == -1.0 && !ffi::PyErr_Occurred().is_null() {
-            return Err(Raised);
-        }
+        let seconds = number(when)?;
         at(loop_, Owned::from_borrowed(when), due(seconds), parts)
     }
 }

@@ -105,7 +105,6 @@ impl Loop {
     /// # Safety
     /// The GIL is held, the object lives, and the borrow ends before Python code can run.
     #[inline]
-    #[expect(clippy::mut_from_ref, reason = "the caller's contract makes the borrow unique")]
     pub unsafe fn parts<'a>(self) -> &'a mut Parts {
         // SAFETY: the caller's contract.
         unsafe { &mut (*self.0.as_ptr()).parts }
@@ -126,7 +125,6 @@ impl Loop {
     /// # Safety
     /// As for `parts`, on the loop's thread (so it is not parked).
     #[inline]
-    #[expect(clippy::mut_from_ref, reason = "the caller's contract makes the borrow unique")]
     pub unsafe fn driver_mut<'a>(self) -> Option<&'a mut Driver> {
         // SAFETY: the caller's contract.
         unsafe { (*self.0.as_ptr()).driver.as_mut() }
@@ -149,7 +147,6 @@ impl Loop {
     /// # Safety
     /// On the loop's thread, one borrow at a time.
     #[inline]
-    #[expect(clippy::mut_from_ref, reason = "the caller's contract makes the borrow unique")]
     pub unsafe fn events<'a>(self) -> &'a mut Events {
         // SAFETY: the caller's contract.
         unsafe { &mut (*self.0.as_ptr()).events }

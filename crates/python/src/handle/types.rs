@@ -122,7 +122,7 @@ fn make(
     let kind = types::Type {
         name,
         size,
-        flags: (ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION) as u64,
+        flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION,
         slots: vec![
             (ffi::Py_tp_methods, methods),
             (ffi::Py_tp_traverse, traverse as *mut c_void),

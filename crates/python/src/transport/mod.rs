@@ -183,7 +183,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
         let kind = Type {
             name: c"rondeau._core.SocketTransport",
             size: offset() + size_of::<State>(),
-            flags: (ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION) as u64,
+            flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION,
             slots: vec![
                 (ffi::Py_tp_doc, c"A connected stream socket on a Rondeau loop.".as_ptr() as *mut c_void),
                 (ffi::Py_tp_dealloc, dealloc as *mut c_void),

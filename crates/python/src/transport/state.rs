@@ -143,7 +143,6 @@ impl Transport {
     /// # Safety
     /// The GIL is held and the borrow ends before Python code can run.
     #[inline]
-    #[expect(clippy::mut_from_ref, reason = "the caller's contract makes the borrow unique")]
     pub unsafe fn state<'a>(self) -> &'a mut State {
         // SAFETY: the instance has a State there, initialised when it was made.
         unsafe { &mut *self.0.byte_add(offset()).cast::<State>() }
