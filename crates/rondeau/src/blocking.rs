@@ -40,6 +40,8 @@ struct Shared {
     work: Condvar,
     /// A thread has ended.
     ended: Condvar,
+    /// With a virtual clock: woken whenever some work is over, since the clock may stand still for its sake.
+    nudge: Option<rondeau_driver::Waker>,
 }
 
 pub(crate) struct Pool {
@@ -54,9 +56,13 @@ impl Shared {
 }
 
 impl Pool {
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize, nudge: Option<rondeau_driver::Waker>) -> Self {
+        let shared = Shared {
+            nudge,
+            ..Shared::default()
+        };
         Pool {
-            shared: Arc::default(),
+            shared: Arc::new(shared),
             limit,
         }
     }
@@ -97,13 +103,18 @@ impl Pool {
         }
     }
 
+    /// No work starts from here on; what has not started is dropped.
     pub(crate) fn close(&self) {
         let mut state = self.shared.lock();
         state.closed = true;
-        let dropped = std::mem::take(&mut state.queue);
+        let unstarted = std::mem::take(&mut state.queue);
         drop(state);
-        drop(dropped);
+        drop(unstarted);
         self.shared.work.notify_all();
+    }
+
+    /// Waits for the work that has started. After `close`.
+    pub(crate) fn wait(&self) {
         let mut state = self.shared.lock();
         while state.threads > 0 {
             state = self
@@ -125,6 +136,9 @@ impl Shared {
                 work();
                 state = self.lock();
                 state.pending -= 1;
+                if let Some(nudge) = &self.nudge {
+                    nudge.wake();
+                }
                 continue;
             }
             if state.closed {

@@ -132,6 +132,7 @@ impl Loop {
     ) -> io::Result<Rc<Self>> {
         let driver = Driver::new(choice)?;
         let mailbox = Arc::new(Mailbox::new(driver.waker()));
+        let nudge = clock.is_virtual().then(|| driver.waker());
         Ok(Rc::new(Loop {
             agenda: RefCell::new(Agenda::new()),
             tasks: TaskList::default(),
@@ -144,7 +145,7 @@ impl Loop {
             sockets: RefCell::new(Table::default()),
             mailbox,
             letters: Cell::default(),
-            pool: Pool::new(threads),
+            pool: Pool::new(threads, nudge),
             closing: Cell::new(false),
             reporter,
         }))
@@ -174,6 +175,8 @@ impl Loop {
         if self.closing.replace(true) {
             return;
         }
+        // Before a destructor lets started work come to its end, which would let the next one start.
+        self.pool.close();
         // Each is held, since a destructor may free others. What destructors spawn from here on is closed at birth.
         for task in self.tasks.hold_all() {
             // SAFETY: held, at home. An open task is not running: nothing runs while the loop ends.
@@ -194,7 +197,7 @@ impl Loop {
         }
         let sockets = std::mem::take(&mut *self.sockets.borrow_mut());
         drop(sockets);
-        self.pool.close();
+        self.pool.wait();
         while let Some(task) = self.tasks.first() {
             // SAFETY: in the list, so alive with at least one reference; closed above.
             unsafe {

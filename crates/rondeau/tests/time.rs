@@ -155,6 +155,18 @@ fn the_clock_stands_still_while_blocking_work_is_under_way() {
 }
 
 #[test]
+fn the_clock_goes_on_when_blocking_work_ends_that_nobody_awaits() {
+    virtually(async {
+        let start = Instant::now();
+        for _ in 0..50 {
+            drop(spawn_blocking(std::thread::yield_now));
+            sleep(secs(1)).await; // stands still until the work is over
+        }
+        assert_eq!(start.elapsed(), secs(50));
+    });
+}
+
+#[test]
 fn gather_waits_for_the_longest() {
     virtually(async {
         let start = Instant::now();
