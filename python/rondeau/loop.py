@@ -77,6 +77,7 @@ class _Clients:
         return iter(self.copy())
 
 
+@_core.own_methods
 class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
     """An asyncio event loop on Linux's own interfaces.
 
@@ -122,8 +123,7 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         super().__init__(_Kernel(self))  # type: ignore[arg-type]
-        own = type(self)
-        self._direct = own.call_soon is _core.EventLoop.call_soon
+        self._direct = type(self).call_soon is EventLoop.call_soon
 
     # Life
 

@@ -61,12 +61,20 @@ pub unsafe extern "C" fn PyInit__core() -> *mut c::PyObject {
         #[cfg(Py_3_13)]
         c::PyModuleDef_Slot { slot: c::Py_mod_gil, value: c::Py_MOD_GIL_USED },
     ]);
+    let methods = ffi::types::table([
+        probe::METHOD,
+        ffi::types::one(
+            c"own_methods",
+            event_loop::own_methods,
+            c"own_methods(cls, /)\n--\n\nPut the hot methods on a subclass of EventLoop itself; return it.",
+        ),
+    ]);
     let definition = Box::leak(Box::new(c::PyModuleDef {
         m_base: c::PyModuleDef_HEAD_INIT,
         m_name: c"rondeau._core".as_ptr(),
         m_doc: c"Rondeau's native loop, tasks and transports.".as_ptr(),
         m_size: 0,
-        m_methods: probe::method(),
+        m_methods: methods.cast(),
         m_slots: slots.cast(),
         m_traverse: None,
         m_clear: None,

@@ -7,14 +7,11 @@ use rondeau_driver::{Backend, Choice, Driver};
 use std::ptr;
 
 /// The module's function.
-pub fn method() -> *mut ffi::PyMethodDef {
-    types::table([types::noargs(
-        c"probe",
-        probe,
-        c"probe()\n--\n\nWhat serves sockets and files here: a dict with 'driver', 'files' and 'reason' (texts).",
-    )])
-    .cast()
-}
+pub const METHOD: ffi::PyMethodDef = types::noargs(
+    c"probe",
+    probe,
+    c"probe()\n--\n\nWhat serves sockets and files here: a dict with 'driver', 'files' and 'reason' (texts).",
+);
 
 unsafe extern "C" fn probe(_: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
     found().map_or(ptr::null_mut(), Owned::into_ptr)

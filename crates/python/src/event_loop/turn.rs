@@ -32,10 +32,9 @@ pub unsafe fn run(loop_: Loop) -> Python<()> {
         }
         loop {
             let done = turn(loop_);
-            task::current::settle(loop_);
-            done?;
-            if loop_.parts().stopping {
-                return Ok(());
+            if done.is_err() || loop_.parts().stopping {
+                task::current::settle(loop_);
+                return done;
             }
         }
     }
@@ -84,7 +83,7 @@ pub unsafe fn run_one(loop_: Loop, ready: Ready) -> Python<()> {
             Turn::Step(object) => task::run_step(loop_, object),
             Turn::Wakeup(object) => task::run_wakeup(loop_, object),
             Turn::Handle(object) => {
-                task::current::settle(loop_);
+                task::current::settle_before(loop_, *handle::slot(object, crate::door::door().slots.callback));
                 let done = handle::run(loop_, object);
                 if done.is_ok() {
                     handle::leave_agenda(object);
@@ -147,6 +146,7 @@ unsafe fn ask_kernel(loop_: Loop, timeout: Option<Duration>) -> Python<()> {
     // SAFETY: while the GIL is released only the driver (shared) and the events (this thread's) are borrowed here.
     let waited = unsafe {
         let Some(driver) = loop_.driver() else { return super::schedule::check_open(loop_) };
+        task::current::settle(loop_);
         loop_.parts().parked = true;
         let events = loop_.events();
         let thread = ffi::PyEval_SaveThread();

@@ -99,6 +99,9 @@ pub const INLINE_VALUES_FLAG: std::ffi::c_ulong = if cfg!(Py_3_13) { 1 << 2 } el
 /// `writelines` is a method of its own, with errors that name it; before, it joined the list for `write`.
 pub const WRITELINES_STANDS_ALONE: bool = cfg!(Py_3_12);
 
+/// None, True and False are immortal (PEP 683): references to them need not be counted.
+pub const SINGLETONS_ARE_IMMORTAL: bool = cfg!(Py_3_12);
+
 /// What a transport says of data that is none.
 pub const NOT_BYTES: &std::ffi::CStr = if cfg!(Py_3_14) {
     c"data argument must be a bytes, bytearray, or memoryview object, not %R"

@@ -3,7 +3,7 @@
 use super::{HANDLE, THREADSAFE, TIMER, replace, slot, spare, timer_key};
 use crate::door::door;
 use crate::event_loop::state::Loop;
-use crate::ffi::{Python, Raised, owned::Owned};
+use crate::ffi::{Python, Raised, compat, owned::Owned};
 use crate::ready::Ready;
 use pyo3_ffi as ffi;
 use std::ptr;
@@ -59,11 +59,13 @@ unsafe fn fill(
         *slot(object, slots.loop_) = loop_.object();
         *slot(object, slots.context) = context.into_ptr();
         *slot(object, slots.cancelled) = ffi::Py_False();
-        ffi::Py_INCREF(ffi::Py_False());
-        ffi::Py_INCREF(none);
         *slot(object, slots.source_traceback) = none;
-        ffi::Py_INCREF(none);
         *slot(object, slots.repr) = none;
+        if !compat::SINGLETONS_ARE_IMMORTAL {
+            ffi::Py_INCREF(ffi::Py_False());
+            ffi::Py_INCREF(none);
+            ffi::Py_INCREF(none);
+        }
         *slot(object, slots.weak) = ptr::null_mut();
         Ok(Owned::from_owned(object))
     }

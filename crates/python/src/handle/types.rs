@@ -3,7 +3,7 @@
 use super::cancel::{cancel_handle, cancel_threadsafe, cancel_timer, cancelled_threadsafe};
 use super::{HANDLE, THREADSAFE, TIMER, is, key_offset, replace, slot, spare};
 use crate::door::door;
-use crate::ffi::{Python, Raised, gil::GilCell, types};
+use crate::ffi::{Python, Raised, compat, gil::GilCell, types};
 use pyo3_ffi as ffi;
 use rondeau_core::TimerKey;
 use std::ffi::{CStr, c_void};
@@ -59,8 +59,17 @@ pub unsafe extern "C" fn dealloc(handle: *mut ffi::PyObject) {
         if !(*slot(handle, slots.weak)).is_null() {
             ffi::PyObject_ClearWeakRefs(handle);
         }
-        for offset in [slots.callback, slots.args, slots.context, slots.loop_, slots.source_traceback, slots.repr, slots.cancelled] {
+        for offset in [slots.callback, slots.args, slots.context, slots.loop_] {
             ffi::Py_XDECREF(*slot(handle, offset));
+        }
+        for offset in [slots.source_traceback, slots.repr] {
+            let held = *slot(handle, offset);
+            if !compat::SINGLETONS_ARE_IMMORTAL || held != ffi::Py_None() {
+                ffi::Py_XDECREF(held);
+            }
+        }
+        if !compat::SINGLETONS_ARE_IMMORTAL {
+            ffi::Py_XDECREF(*slot(handle, slots.cancelled));
         }
         if kind == *TIMER.get() {
             ffi::Py_XDECREF(*slot(handle, slots.when));

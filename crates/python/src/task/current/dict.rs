@@ -73,10 +73,12 @@ pub unsafe fn settle(loop_: Loop) {
 /// # Safety
 /// The GIL is held; the loop and the callback live.
 #[inline]
-#[allow(dead_code, reason = "for the turn")]
 pub unsafe fn settle_before(loop_: Loop, callback: *mut ffi::PyObject) {
     // SAFETY: the type is checked before the layout is relied on.
     unsafe {
+        if loop_.parts().current.is_null() {
+            return;
+        }
         let kind = ffi::Py_TYPE(callback);
         if kind == &raw mut ffi::PyCFunction_Type {
             let owner = ffi::PyCFunction_GET_SELF(callback);

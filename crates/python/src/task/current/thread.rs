@@ -94,5 +94,4 @@ pub unsafe fn settle(_: Loop) {}
 /// # Safety
 /// The GIL is held; the loop and the callback live.
 #[inline]
-#[allow(dead_code, reason = "for the turn")]
 pub unsafe fn settle_before(_: Loop, _: *mut ffi::PyObject) {}
