@@ -1,5 +1,7 @@
 """Every example, run by python and by `python -m rondeau run`, prints the same but for measured times."""
 
+import os
+import pty
 import re
 import subprocess
 import sys
@@ -84,9 +86,6 @@ def test_the_kitchen_without_a_guest(loop):
 @pytest.mark.parametrize("loop", LOOPS)
 def test_the_kitchen_at_a_terminal(loop):
     """A person types: standard input is a terminal, not a pipe."""
-    import os
-    import pty
-
     keyboard, terminal = pty.openpty()
     with subprocess.Popen(
         [sys.executable, *LOOPS[loop], str(EXAMPLES / "kitchen.py"), "0.05"],

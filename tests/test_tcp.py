@@ -1,12 +1,14 @@
 """TCP with protocols: what goes in comes out, in whatever sizes, and every callback comes in asyncio's order."""
 
 import asyncio
+import contextvars
 import socket
 
 import pytest
 
 from protocols import Echo, Recorder, connect, served
 
+V = contextvars.ContextVar("V", default="outside")
 SIZES = [0, 1, 2, 63, 1000, 4095, 4096, 65_536, 65_537, 262_144, 262_145, 1_048_576]
 
 
@@ -106,6 +108,46 @@ def test_the_order_of_callbacks(compare):
             note("closed", transport.is_closing())
             transport.close()
             await protocol.gone
+
+    compare(body)
+
+
+def test_the_context_of_callbacks(compare):
+    async def body(note):
+        def noting(side):
+            class Noting(Recorder):
+                def connection_made(self, transport):
+                    note(side, "made", V.get())
+                    V.set(f"{side} made")
+                    super().connection_made(transport)
+
+                def data_received(self, data):
+                    note(side, "data", V.get())
+                    V.set(f"{side} data")
+                    super().data_received(data)
+                    if side == "server":
+                        self.transport.write(data)
+
+                def connection_lost(self, error):
+                    note(side, "lost", V.get())
+                    super().connection_lost(error)
+
+            return Noting
+
+        V.set("making the server")
+        async with served(noting("server")) as (address, _):
+            V.set("connecting")
+            transport, protocol = await connect(address, noting("client"))
+            note(V.get())
+            V.set("connected")
+            transport.write(b"x")
+            await protocol.until(1)
+            transport.write(b"y")
+            await protocol.until(2)
+            V.set("closing")
+            transport.close()
+            await protocol.gone
+            note(V.get())
 
     compare(body)
 

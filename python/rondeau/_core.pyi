@@ -17,6 +17,9 @@ Ts = TypeVarTuple("Ts")
 def probe() -> dict[str, str]:
     """Which back ends serve here: `driver` (sockets), `files`, and the `reason` for the latter."""
 
+def own_methods(cls: type[T], /) -> type[T]:
+    """Put the hot methods on a subclass of EventLoop itself, where CPython finds them sooner; return it."""
+
 class Future(asyncio.Future[T]): ...
 class Task(asyncio.Task[T]): ...
 class Handle(asyncio.Handle): ...
