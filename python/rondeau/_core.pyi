@@ -77,8 +77,13 @@ class EventLoop:
     def _remove_writer(self, fd: Any, /) -> bool: ...
     def _watched(self, fd: Any, /) -> int: ...
     def _accept(
-        self, fd: int, protocol_factory: Callable[[], asyncio.BaseProtocol], server: Server | None, /
-    ) -> SocketTransport | None: ...
+        self,
+        fd: int,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        server: Server | None,
+        context: Context | None,
+        /,
+    ) -> bool: ...
     def _transport_for(
         self,
         sock: socket,
@@ -86,6 +91,7 @@ class EventLoop:
         waiter: asyncio.Future[None] | None,
         extra: dict[str, Any] | None,
         server: Server | None,
+        context: Context | None,
         /,
     ) -> SocketTransport: ...
     def _transport_of(self, fd: int, /) -> SocketTransport | None: ...

@@ -18,6 +18,7 @@ import sys
 import threading
 from asyncio import constants, events, sslproto
 from collections.abc import Callable, Iterator
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVarTuple
 
 from rondeau import _core
@@ -184,6 +185,7 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
 
     def _make_self_pipe(self) -> None:
         self._ssock = self._csock = None
+        self._internal_fds += 1  # the driver's own
 
     def _ensure_self_pipe(self) -> None:
         if self._ssock is None:
@@ -192,6 +194,7 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
     def _close_self_pipe(self) -> None:
         if self._ssock is not None:
             super()._close_self_pipe()
+        self._internal_fds -= 1
 
     def _process_events(self, event_list: Any) -> None:
         raise NotImplementedError("rondeau.EventLoop._process_events: the native loop takes events from the kernel itself")
@@ -247,9 +250,10 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
         *,
         extra: dict[str, Any] | None = None,
         server: Server | None = None,
+        context: Context | None = None,
     ) -> asyncio.Transport:
         self._ensure_fd_no_transport(sock)
-        return self._transport_for(sock, protocol, waiter, extra, server)
+        return self._transport_for(sock, protocol, waiter, extra, server, context)
 
     def _make_ssl_transport(
         self,
@@ -264,6 +268,7 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
         server: Server | None = None,
         ssl_handshake_timeout: Any = constants.SSL_HANDSHAKE_TIMEOUT,
         ssl_shutdown_timeout: Any = constants.SSL_SHUTDOWN_TIMEOUT,
+        context: Context | None = None,
     ) -> asyncio.Transport:
         self._ensure_fd_no_transport(rawsock)
         ssl_protocol = sslproto.SSLProtocol(
@@ -276,7 +281,7 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
             ssl_handshake_timeout=ssl_handshake_timeout,
             ssl_shutdown_timeout=ssl_shutdown_timeout,
         )
-        self._transport_for(rawsock, ssl_protocol, None, extra, server)
+        self._transport_for(rawsock, ssl_protocol, None, extra, server, context)
         transport: asyncio.Transport = ssl_protocol._app_transport
         return transport
 
@@ -322,9 +327,11 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
     ) -> None:
         if sslcontext is None:
             descriptor = sock.fileno()
+            # From 3.15 on the server's context comes after the two time-outs of TLS.
+            context = args[2] if len(args) > 2 else kwargs.get("context")
             try:
                 for _ in range(backlog):
-                    if not self._accept(descriptor, protocol_factory, server):
+                    if not self._accept(descriptor, protocol_factory, server, context):
                         return
                 return
             except OSError:

@@ -15,7 +15,7 @@ use crate::ffi::{
     args::raise,
     gil::GilCell,
     owned::Owned,
-    types::{Type, attribute, fast, fast_keywords, noargs, one, table, table_of},
+    types::{Type, attribute, fast_keywords, noargs, one, table, table_of},
 };
 use crate::{errors, transport};
 use descriptors::Descriptors;
@@ -346,8 +346,8 @@ pub unsafe extern "C" fn own_methods(_: *mut ffi::PyObject, class: *mut ffi::PyO
 pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     let mut all = hot_methods().to_vec();
     all.extend([
-        fast(c"_add_reader", watch::add_reader, c"_add_reader($self, fd, callback, /, *args)\n--\n\n"),
-        fast(c"_add_writer", watch::add_writer, c"_add_writer($self, fd, callback, /, *args)\n--\n\n"),
+        fast_keywords(c"_add_reader", watch::add_reader, c"_add_reader($self, fd, callback, /, *args, context=None)\n--\n\n"),
+        fast_keywords(c"_add_writer", watch::add_writer, c"_add_writer($self, fd, callback, /, *args, context=None)\n--\n\n"),
         one(c"_remove_reader", watch::remove_reader, c"_remove_reader($self, fd, /)\n--\n\n"),
         one(c"_remove_writer", watch::remove_writer, c"_remove_writer($self, fd, /)\n--\n\n"),
         one(c"_watched", watch::watched, c"_watched($self, fd, /)\n--\n\n"),

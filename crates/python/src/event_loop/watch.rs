@@ -6,7 +6,7 @@
 use super::descriptors::{Pair, Slot};
 use super::schedule::check_open;
 use super::state::Loop;
-use crate::ffi::{Python, Raised, args::raise, names::names, owned::Owned};
+use crate::ffi::{Python, Raised, args::{Args, raise}, names::names, owned::Owned};
 use crate::{errors, handle};
 use pyo3_ffi as ffi;
 use rondeau_driver::{Driver, Interest};
@@ -94,20 +94,15 @@ unsafe fn cancel_old(old: *mut ffi::PyObject) -> Python<bool> {
     Ok(true)
 }
 
-unsafe fn add(
-    self_: *mut ffi::PyObject,
-    args: *const *mut ffi::PyObject,
-    count: ffi::Py_ssize_t,
-    write: bool,
-    name: &str,
-) -> Python<Owned> {
+unsafe fn add(self_: *mut ffi::PyObject, call: Args<'_>, write: bool, name: &str) -> Python<Owned> {
     // SAFETY: CPython's calling convention, on an instance of the type.
     unsafe {
         let loop_ = Loop::from_object(self_);
         check_open(loop_)?;
-        let call = crate::ffi::args::Args::new(args, count, ptr::null_mut());
         call.expect_positional(name, 2, usize::MAX)?;
-        let made = handle::new(loop_, call.positional[1], &call.positional[2..], ptr::null_mut())?;
+        let mut context = [ptr::null_mut()];
+        call.keywords(name, [names().context], &mut context)?;
+        let made = handle::new(loop_, call.positional[1], &call.positional[2..], context[0])?;
         let fd = descriptor(call.positional[0])?;
         let given = made.clone().into_ptr();
         match exchange(loop_, fd, write, given) {
@@ -152,11 +147,12 @@ macro_rules! watch_methods {
         /// Watches a descriptor for one direction and returns the handle.
         pub unsafe extern "C" fn $add(
             self_: *mut ffi::PyObject,
-            args: *mut *mut ffi::PyObject,
+            args: *const *mut ffi::PyObject,
             count: ffi::Py_ssize_t,
+            keywords: *mut ffi::PyObject,
         ) -> *mut ffi::PyObject {
             // SAFETY: CPython's calling convention.
-            or_null(unsafe { add(self_, args, count, $write, $name) })
+            or_null(unsafe { add(self_, Args::new(args, count, keywords), $write, $name) })
         }
 
         /// Ends the watch; returns whether there was one.

@@ -70,7 +70,9 @@ unsafe fn lose_soon(transport: Transport, exception: *mut ffi::PyObject) -> Pyth
         let Some(loop_) = transport.event_loop() else { return Ok(()) };
         schedule::check_open(loop_)?;
         let method = Owned::new(ffi::PyObject_GetAttrString(transport.object(), c"_call_connection_lost".as_ptr()))?;
-        handle::call_soon(loop_, method.as_ptr(), &[exception], ptr::null_mut())
+        let state = transport.state();
+        let context = if state.one_context { state.context } else { ptr::null_mut() };
+        handle::call_soon(loop_, method.as_ptr(), &[exception], context)
     }
 }
 

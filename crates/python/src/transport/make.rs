@@ -21,7 +21,13 @@ use std::os::fd::{IntoRawFd, RawFd};
 use std::{io, ptr};
 
 /// An instance with nothing in it but its loop, descriptor and context.
-unsafe fn allocate(loop_: Loop, fd: RawFd, peer: Option<SockAddr>, context: Owned) -> Python<Owned> {
+unsafe fn allocate(
+    loop_: Loop,
+    fd: RawFd,
+    peer: Option<SockAddr>,
+    context: Owned,
+    one_context: bool,
+) -> Python<Owned> {
     // SAFETY: the instance is large enough for a State at `offset`; it is written before anyone else sees it.
     unsafe {
         let made = Owned::new(ffi::PyType_GenericAlloc(transport_type(), 0))?;
@@ -51,7 +57,8 @@ unsafe fn allocate(loop_: Loop, fd: RawFd, peer: Option<SockAddr>, context: Owne
             eof: false,
             buffered: false,
             connected: false,
-            own_context: false,
+            own_context: one_context,
+            one_context,
         });
         Ok(made)
     }
@@ -95,9 +102,12 @@ unsafe fn begin(
             door::cold(c"attach", &[server, made.as_ptr()])?;
         }
         let method = Owned::new(ffi::PyObject_GetAttr(protocol, names().connection_made))?;
-        // Each handle runs in a copy of the transport's context, as `call_soon` would have made it here.
-        let context = transport.state().context;
+        // Each handle runs in a copy of the transport's context, as `call_soon` would have made it here; from 3.15 on in itself.
+        let (context, one) = (transport.state().context, transport.state().one_context);
         let soon = |callback: *mut ffi::PyObject, args: &[*mut ffi::PyObject]| {
+            if one {
+                return handle::call_soon(loop_, callback, args, context);
+            }
             let copy = Owned::new(ffi::PyContext_Copy(context))?;
             handle::call_soon(loop_, callback, args, copy.as_ptr())
         };
@@ -112,8 +122,8 @@ unsafe fn begin(
     }
 }
 
-/// `_transport_for(sock, protocol, waiter, extra, server)`: the transport of a connected Python socket, which keeps owning
-/// the descriptor.
+/// `_transport_for(sock, protocol, waiter, extra, server, context)`: the transport of a connected Python socket, which keeps
+/// owning the descriptor. A context other than None is the one that all callbacks run in (3.15).
 pub unsafe extern "C" fn for_socket(
     self_: *mut ffi::PyObject,
     args: *mut *mut ffi::PyObject,
@@ -127,8 +137,8 @@ pub unsafe extern "C" fn for_socket(
 unsafe fn from_socket(loop_: Loop, call: Args<'_>) -> Python<Owned> {
     // SAFETY: the arguments live for the call.
     unsafe {
-        call.expect_positional("_transport_for", 5, 5)?;
-        let &[sock, protocol, waiter, extra, server] = call.positional else { return Err(Raised) };
+        call.expect_positional("_transport_for", 6, 6)?;
+        let &[sock, protocol, waiter, extra, server, context] = call.positional else { return Err(Raised) };
         let fd = Owned::new(ffi::PyObject_CallMethodNoArgs(sock, names().fileno))?;
         let fd = ffi::PyLong_AsLong(fd.as_ptr());
         if fd < 0 {
@@ -138,8 +148,9 @@ unsafe fn from_socket(loop_: Loop, call: Args<'_>) -> Python<Owned> {
             return Err(Raised);
         }
         let fd = fd as RawFd;
-        let context = Owned::new(ffi::PyContext_CopyCurrent())?;
-        let made = allocate(loop_, fd, socket::peer_addr(fd).ok(), context)?;
+        let one = context != ffi::Py_None();
+        let context = if one { Owned::from_borrowed(context) } else { Owned::new(ffi::PyContext_CopyCurrent())? };
+        let made = allocate(loop_, fd, socket::peer_addr(fd).ok(), context, one)?;
         let transport = Transport::from_object(made.as_ptr());
         ffi::Py_INCREF(sock);
         transport.state().sock = sock;
@@ -161,7 +172,7 @@ fn nodelay(fd: RawFd, peer: Option<&SockAddr>) {
     }
 }
 
-/// `_accept(fd, protocol_factory, server)`: takes one connection off a listening socket and begins it. Returns False when there
+/// `_accept(fd, protocol_factory, server, context)`: takes one connection off a listening socket and begins it. Returns False when there
 /// is none; raises OSError where accept(2) failed. A protocol factory that raises is reported and costs that connection only.
 pub unsafe extern "C" fn accept(
     self_: *mut ffi::PyObject,
@@ -179,8 +190,8 @@ pub unsafe extern "C" fn accept(
 unsafe fn accept_one(loop_: Loop, call: Args<'_>) -> Python<bool> {
     // SAFETY: the arguments live for the call.
     unsafe {
-        call.expect_positional("_accept", 3, 3)?;
-        let &[listener, factory, server] = call.positional else { return Err(Raised) };
+        call.expect_positional("_accept", 4, 4)?;
+        let &[listener, factory, server, context] = call.positional else { return Err(Raised) };
         let listener = ffi::PyLong_AsLong(listener);
         if listener == -1 && !ffi::PyErr_Occurred().is_null() {
             return Err(Raised);
@@ -194,7 +205,9 @@ unsafe fn accept_one(loop_: Loop, call: Args<'_>) -> Python<bool> {
                 };
             }
         };
-        let shared = Owned::new(ffi::PyContext_CopyCurrent())?;
+        let one = context != ffi::Py_None();
+        let shared =
+            Owned::new(if one { ffi::PyContext_Copy(context) } else { ffi::PyContext_CopyCurrent() })?;
         nodelay(std::os::fd::AsRawFd::as_raw_fd(&fd), Some(&peer));
         if ffi::PyContext_Enter(shared.as_ptr()) != 0 {
             return Err(Raised);
@@ -202,7 +215,7 @@ unsafe fn accept_one(loop_: Loop, call: Args<'_>) -> Python<bool> {
         let protocol = Owned::new(ffi::PyObject_CallNoArgs(factory));
         ffi::PyContext_Exit(shared.as_ptr());
         let begun = protocol.and_then(|protocol| {
-            let made = allocate(loop_, fd.into_raw_fd(), Some(peer), shared)?;
+            let made = allocate(loop_, fd.into_raw_fd(), Some(peer), shared, one)?;
             let begun = begin(loop_, &made, protocol.as_ptr(), server, ffi::Py_None());
             if begun.is_err() {
                 let raised = compat::take_raised();

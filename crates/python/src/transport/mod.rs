@@ -33,9 +33,9 @@ use std::ptr;
 
 /// The loop's method that makes a transport of a connected socket.
 pub const FOR_SOCKET: ffi::PyMethodDef =
-    fast(c"_transport_for", make::for_socket, c"_transport_for($self, sock, protocol, waiter, extra, server, /)\n--\n\n");
+    fast(c"_transport_for", make::for_socket, c"_transport_for($self, sock, protocol, waiter, extra, server, context, /)\n--\n\n");
 /// The loop's method that accepts one connection.
-pub const ACCEPT: ffi::PyMethodDef = fast(c"_accept", make::accept, c"_accept($self, fd, protocol_factory, server, /)\n--\n\n");
+pub const ACCEPT: ffi::PyMethodDef = fast(c"_accept", make::accept, c"_accept($self, fd, protocol_factory, server, context, /)\n--\n\n");
 /// The loop's method that names the transport of a descriptor.
 pub const TRANSPORT_OF: ffi::PyMethodDef = one(c"_transport_of", transport_of, c"_transport_of($self, fd, /)\n--\n\n");
 /// The loop's method that lists a server's transports.

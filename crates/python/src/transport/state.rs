@@ -96,6 +96,9 @@ pub struct State {
     pub connected: bool,
     /// `context` is this transport's own copy.
     pub own_context: bool,
+    /// Every callback of the connection runs in `context` itself, as from CPython 3.15 on; before, `connection_made` and
+    /// `connection_lost` have copies.
+    pub one_context: bool,
 }
 
 static TYPE: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());
