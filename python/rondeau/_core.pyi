@@ -63,6 +63,7 @@ class EventLoop:
     _closed: bool
     _debug: bool
     _direct: Any
+    _internal_fds: int
     _stopping: bool
     _task_factory: Any
     _thread_id: int | None
