@@ -46,7 +46,11 @@ static DOOR: GilCell<Option<Door>> = GilCell::new(None);
 #[inline]
 pub fn door() -> &'static Door {
     // SAFETY: written once by `open` during import, before any native object exists, and only read afterwards.
-    unsafe { DOOR.get().as_ref().expect("the module's exec slot opened the door before making any type") }
+    unsafe {
+        DOOR.get()
+            .as_ref()
+            .expect("the module's exec slot opened the door before making any type")
+    }
 }
 
 /// Imports what is needed; called once, by the module's exec slot.
@@ -85,9 +89,14 @@ pub fn open() -> Python<()> {
             slots,
             handle: handle.into_ptr().cast(),
             timer_handle: timer_handle.into_ptr().cast(),
-            threadsafe_handle: threadsafe_handle.map_or(ptr::null_mut(), |kind| kind.into_ptr().cast()),
-            transport: attribute(&transports, c"_FlowControlMixin")?.into_ptr().cast(),
-            buffered_protocol: attribute(&protocols, c"BufferedProtocol")?.into_ptr().cast(),
+            threadsafe_handle: threadsafe_handle
+                .map_or(ptr::null_mut(), |kind| kind.into_ptr().cast()),
+            transport: attribute(&transports, c"_FlowControlMixin")?
+                .into_ptr()
+                .cast(),
+            buffered_protocol: attribute(&protocols, c"BufferedProtocol")?
+                .into_ptr()
+                .cast(),
             cold: import(c"rondeau._cold")?.into_ptr(),
             empty_tuple: Owned::new(ffi::PyTuple_New(0))?.into_ptr(),
         });
@@ -142,6 +151,11 @@ pub fn cold(function: &CStr, args: &[*mut ffi::PyObject]) -> Python<Owned> {
     // SAFETY: the module and the arguments live; the vectorcall reads `args.len()` pointers.
     unsafe {
         let function = Owned::new(ffi::PyObject_GetAttrString(door().cold, function.as_ptr()))?;
-        Owned::new(ffi::PyObject_Vectorcall(function.as_ptr(), args.as_ptr(), args.len(), ptr::null_mut()))
+        Owned::new(ffi::PyObject_Vectorcall(
+            function.as_ptr(),
+            args.as_ptr(),
+            args.len(),
+            ptr::null_mut(),
+        ))
     }
 }

@@ -22,7 +22,6 @@ use crate::ffi::{Python, args::raise, names};
 use pyo3_ffi as c;
 use std::ffi::{c_int, c_void};
 
-
 fn fill(module: *mut c::PyObject) -> Python<()> {
     names::intern()?;
     door::open()?;
@@ -55,11 +54,20 @@ unsafe extern "C" fn exec(module: *mut c::PyObject) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn PyInit__core() -> *mut c::PyObject {
     let slots = ffi::types::table([
-        c::PyModuleDef_Slot { slot: c::Py_mod_exec, value: exec as *mut c_void },
+        c::PyModuleDef_Slot {
+            slot: c::Py_mod_exec,
+            value: exec as *mut c_void,
+        },
         #[cfg(Py_3_12)]
-        c::PyModuleDef_Slot { slot: c::Py_mod_multiple_interpreters, value: c::Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED },
+        c::PyModuleDef_Slot {
+            slot: c::Py_mod_multiple_interpreters,
+            value: c::Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED,
+        },
         #[cfg(Py_3_13)]
-        c::PyModuleDef_Slot { slot: c::Py_mod_gil, value: c::Py_MOD_GIL_USED },
+        c::PyModuleDef_Slot {
+            slot: c::Py_mod_gil,
+            value: c::Py_MOD_GIL_USED,
+        },
     ]);
     let methods = ffi::types::table([
         probe::METHOD,

@@ -19,7 +19,8 @@ unsafe extern "C" fn probe(_: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut
 
 fn found() -> Python<Owned> {
     // SAFETY: the exception type is live.
-    let choice = Choice::from_env().map_err(|bad| unsafe { raise(ffi::PyExc_ValueError, &bad.to_string()) })?;
+    let choice = Choice::from_env()
+        .map_err(|bad| unsafe { raise(ffi::PyExc_ValueError, &bad.to_string()) })?;
     let driver = Driver::new(choice).map_err(|error| errors::raise_os_error(&error))?;
     let (files, reason) = match driver.backend() {
         Backend::Uring { mode } => ("io_uring", mode.to_owned()),
@@ -29,8 +30,15 @@ fn found() -> Python<Owned> {
     // SAFETY: the dict is new; keys end in NUL, texts carry their length.
     unsafe {
         let dict = Owned::new(ffi::PyDict_New())?;
-        for (key, value) in [(c"driver", "epoll"), (c"files", files), (c"reason", &reason)] {
-            let text = Owned::new(ffi::PyUnicode_FromStringAndSize(value.as_ptr().cast(), value.len() as ffi::Py_ssize_t))?;
+        for (key, value) in [
+            (c"driver", "epoll"),
+            (c"files", files),
+            (c"reason", &reason),
+        ] {
+            let text = Owned::new(ffi::PyUnicode_FromStringAndSize(
+                value.as_ptr().cast(),
+                value.len() as ffi::Py_ssize_t,
+            ))?;
             if ffi::PyDict_SetItemString(dict.as_ptr(), key.as_ptr(), text.as_ptr()) != 0 {
                 return Err(crate::ffi::Raised);
             }

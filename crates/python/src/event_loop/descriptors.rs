@@ -48,7 +48,9 @@ impl Slot {
     pub fn held(&self) -> [*mut ffi::PyObject; 2] {
         match self {
             Slot::Handles { pair, .. } => [pair.reader, pair.writer],
-            Slot::Transport { object, interest } if !interest.is_empty() => [object.as_ptr(), ptr::null_mut()],
+            Slot::Transport { object, interest } if !interest.is_empty() => {
+                [object.as_ptr(), ptr::null_mut()]
+            }
             _ => [ptr::null_mut(); 2],
         }
     }
@@ -78,7 +80,11 @@ impl Descriptors {
 
     /// All slots in use, with their descriptors.
     pub fn iter(&self) -> impl Iterator<Item = (RawFd, &Slot)> {
-        self.slots.iter().enumerate().map(|(fd, slot)| (fd as RawFd, slot)).filter(|(_, slot)| !matches!(slot, Slot::Empty))
+        self.slots
+            .iter()
+            .enumerate()
+            .map(|(fd, slot)| (fd as RawFd, slot))
+            .filter(|(_, slot)| !matches!(slot, Slot::Empty))
     }
 
     /// Empties the table.
@@ -90,17 +96,32 @@ impl Descriptors {
 impl Pair {
     /// Nobody waits yet.
     pub fn empty() -> Box<Pair> {
-        Box::new(Pair { reader: ptr::null_mut(), writer: ptr::null_mut() })
+        Box::new(Pair {
+            reader: ptr::null_mut(),
+            writer: ptr::null_mut(),
+        })
     }
 
     /// The handle for one direction.
     pub fn side(&mut self, write: bool) -> &mut *mut ffi::PyObject {
-        if write { &mut self.writer } else { &mut self.reader }
+        if write {
+            &mut self.writer
+        } else {
+            &mut self.reader
+        }
     }
 
     /// What the kernel must be asked for.
     pub fn interest(&self) -> Interest {
-        let read = if self.reader.is_null() { Interest::default() } else { Interest::READ };
-        if self.writer.is_null() { read } else { read | Interest::WRITE }
+        let read = if self.reader.is_null() {
+            Interest::default()
+        } else {
+            Interest::READ
+        };
+        if self.writer.is_null() {
+            read
+        } else {
+            read | Interest::WRITE
+        }
     }
 }

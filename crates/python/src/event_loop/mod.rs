@@ -35,7 +35,11 @@ pub fn loop_type() -> *mut ffi::PyTypeObject {
     unsafe { *TYPE.get() }
 }
 
-unsafe extern "C" fn new(kind: *mut ffi::PyTypeObject, _: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+unsafe extern "C" fn new(
+    kind: *mut ffi::PyTypeObject,
+    _: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     let choice = match Choice::from_env() {
         Ok(choice) => choice,
         Err(bad) => {
@@ -84,16 +88,25 @@ unsafe extern "C" fn new(kind: *mut ffi::PyTypeObject, _: *mut ffi::PyObject, _:
 
 /// Everything that the loop holds, taken out of it: what is released may come back to an empty loop.
 fn take_all(parts: &mut Parts) -> Vec<*mut ffi::PyObject> {
-    let mut all: Vec<*mut ffi::PyObject> = parts.agenda.drain().map(|ready| ready.object()).collect();
+    let mut all: Vec<*mut ffi::PyObject> =
+        parts.agenda.drain().map(|ready| ready.object()).collect();
     all.extend(parts.timers.drain().map(|ready| ready.object()));
-    all.extend(std::mem::take(&mut parts.dirty).into_iter().map(|object| object.as_ptr()));
+    all.extend(
+        std::mem::take(&mut parts.dirty)
+            .into_iter()
+            .map(|object| object.as_ptr()),
+    );
     for slot in parts.descriptors.take() {
         all.extend(slot.held().into_iter().filter(|object| !object.is_null()));
     }
     all
 }
 
-unsafe extern "C" fn traverse(object: *mut ffi::PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+unsafe extern "C" fn traverse(
+    object: *mut ffi::PyObject,
+    visit: ffi::visitproc,
+    arg: *mut c_void,
+) -> c_int {
     // SAFETY: the collector calls this on a live instance, with no borrow of its parts alive: borrows end before Python runs.
     unsafe {
         let kind = ffi::Py_TYPE(object);
@@ -107,7 +120,11 @@ unsafe extern "C" fn traverse(object: *mut ffi::PyObject, visit: ffi::visitproc,
         let timers = parts.timers.iter().map(|ready| ready.object());
         let dirty = parts.dirty.iter().map(|object| object.as_ptr());
         let watched = parts.descriptors.iter().flat_map(|(_, slot)| slot.held());
-        for held in timers.chain(dirty).chain(watched).chain([parts.task_factory, parts.current]) {
+        for held in timers
+            .chain(dirty)
+            .chain(watched)
+            .chain([parts.task_factory, parts.current])
+        {
             if result == 0 && !held.is_null() {
                 result = visit(held, arg);
             }
@@ -121,7 +138,8 @@ unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {
     unsafe {
         let parts = Loop::from_object(object).parts();
         let all = take_all(parts);
-        let others = [&mut parts.task_factory, &mut parts.current].map(|field| std::mem::replace(field, ptr::null_mut()));
+        let others = [&mut parts.task_factory, &mut parts.current]
+            .map(|field| std::mem::replace(field, ptr::null_mut()));
         for held in all {
             crate::handle::leave_agenda(held);
         }
@@ -183,7 +201,10 @@ unsafe extern "C" fn wake(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> 
 }
 
 /// `_release()`: lets go of all that waits and gives the loop's descriptors back, for `close()`.
-unsafe extern "C" fn release(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+unsafe extern "C" fn release(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance; the parts are empty before anything is released.
     unsafe {
         let loop_ = Loop::from_object(object);
@@ -197,7 +218,10 @@ unsafe extern "C" fn release(object: *mut ffi::PyObject, _: *mut ffi::PyObject) 
 }
 
 /// `_add_callback(handle)`: asyncio's own code queues a handle that it made.
-unsafe extern "C" fn add_callback(object: *mut ffi::PyObject, handle: *mut ffi::PyObject) -> *mut ffi::PyObject {
+unsafe extern "C" fn add_callback(
+    object: *mut ffi::PyObject,
+    handle: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance; only a Handle has the slots that the turn reads.
     unsafe {
         if ffi::PyObject_TypeCheck(handle, crate::door::door().handle) == 0 {
@@ -222,31 +246,51 @@ unsafe fn boolean(value: bool) -> *mut ffi::PyObject {
     unsafe { ffi::PyBool_FromLong(value.into()) }
 }
 
-unsafe extern "C" fn is_running(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+unsafe extern "C" fn is_running(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
     unsafe { boolean(Loop::from_object(object).parts().thread != 0) }
 }
 
-unsafe extern "C" fn is_closed(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+unsafe extern "C" fn is_closed(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
     unsafe { boolean(Loop::from_object(object).parts().closed) }
 }
 
-unsafe extern "C" fn get_debug(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+unsafe extern "C" fn get_debug(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
     unsafe { boolean(Loop::from_object(object).parts().debug) }
 }
 
 macro_rules! flag {
     ($get:ident, $set:ident, $field:ident) => {
-        unsafe extern "C" fn $get(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+        unsafe extern "C" fn $get(
+            object: *mut ffi::PyObject,
+            _: *mut c_void,
+        ) -> *mut ffi::PyObject {
             // SAFETY: CPython calls this on an instance.
             unsafe { boolean(Loop::from_object(object).parts().$field) }
         }
-        unsafe extern "C" fn $set(object: *mut ffi::PyObject, value: *mut ffi::PyObject, _: *mut c_void) -> c_int {
+        unsafe extern "C" fn $set(
+            object: *mut ffi::PyObject,
+            value: *mut ffi::PyObject,
+            _: *mut c_void,
+        ) -> c_int {
             // SAFETY: CPython calls this on an instance; NULL means deletion.
             unsafe {
-                let truth = if value.is_null() { 0 } else { ffi::PyObject_IsTrue(value) };
+                let truth = if value.is_null() {
+                    0
+                } else {
+                    ffi::PyObject_IsTrue(value)
+                };
                 if truth < 0 {
                     return -1;
                 }
@@ -272,10 +316,18 @@ unsafe extern "C" fn get_thread(object: *mut ffi::PyObject, _: *mut c_void) -> *
     }
 }
 
-unsafe extern "C" fn set_thread(object: *mut ffi::PyObject, value: *mut ffi::PyObject, _: *mut c_void) -> c_int {
+unsafe extern "C" fn set_thread(
+    object: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> c_int {
     // SAFETY: CPython calls this on an instance.
     unsafe {
-        let thread = if value.is_null() || value == ffi::Py_None() { 0 } else { ffi::PyLong_AsUnsignedLongLong(value) };
+        let thread = if value.is_null() || value == ffi::Py_None() {
+            0
+        } else {
+            ffi::PyLong_AsUnsignedLongLong(value)
+        };
         if thread == u64::MAX && !ffi::PyErr_Occurred().is_null() {
             return -1;
         }
@@ -294,11 +346,19 @@ unsafe extern "C" fn get_factory(object: *mut ffi::PyObject, _: *mut c_void) -> 
     }
 }
 
-unsafe extern "C" fn set_factory(object: *mut ffi::PyObject, value: *mut ffi::PyObject, _: *mut c_void) -> c_int {
+unsafe extern "C" fn set_factory(
+    object: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> c_int {
     // SAFETY: CPython calls this on an instance; the new reference is stored before the old one is released.
     unsafe {
         let absent = value.is_null() || value == ffi::Py_None();
-        let new = if absent { ptr::null_mut() } else { Owned::from_borrowed(value).into_ptr() };
+        let new = if absent {
+            ptr::null_mut()
+        } else {
+            Owned::from_borrowed(value).into_ptr()
+        };
         let old = std::mem::replace(&mut Loop::from_object(object).parts().task_factory, new);
         ffi::Py_XDECREF(old);
     }
@@ -323,7 +383,10 @@ fn hot_methods() -> [ffi::PyMethodDef; 7] {
 ///
 /// # Safety
 /// CPython's calling convention.
-pub unsafe extern "C" fn own_methods(_: *mut ffi::PyObject, class: *mut ffi::PyObject) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn own_methods(
+    _: *mut ffi::PyObject,
+    class: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: the type is checked first; the definitions are leaked on purpose, since descriptors point to them.
     unsafe {
         if ffi::PyType_Check(class) == 0 || ffi::PyType_IsSubtype(class.cast(), loop_type()) == 0 {
@@ -331,7 +394,8 @@ pub unsafe extern "C" fn own_methods(_: *mut ffi::PyObject, class: *mut ffi::PyO
             return ptr::null_mut();
         }
         for definition in Box::leak(Box::new(hot_methods())) {
-            let Ok(descriptor) = Owned::new(ffi::PyDescr_NewMethod(class.cast(), definition)) else {
+            let Ok(descriptor) = Owned::new(ffi::PyDescr_NewMethod(class.cast(), definition))
+            else {
                 return ptr::null_mut();
             };
             if ffi::PyObject_SetAttrString(class, definition.ml_name, descriptor.as_ptr()) != 0 {
@@ -346,20 +410,76 @@ pub unsafe extern "C" fn own_methods(_: *mut ffi::PyObject, class: *mut ffi::PyO
 pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     let mut all = hot_methods().to_vec();
     all.extend([
-        fast_keywords(c"_add_reader", watch::add_reader, c"_add_reader($self, fd, callback, /, *args, context=None)\n--\n\n"),
-        fast_keywords(c"_add_writer", watch::add_writer, c"_add_writer($self, fd, callback, /, *args, context=None)\n--\n\n"),
-        one(c"_remove_reader", watch::remove_reader, c"_remove_reader($self, fd, /)\n--\n\n"),
-        one(c"_remove_writer", watch::remove_writer, c"_remove_writer($self, fd, /)\n--\n\n"),
-        one(c"_watched", watch::watched, c"_watched($self, fd, /)\n--\n\n"),
-        one(c"_add_callback", add_callback, c"_add_callback($self, handle, /)\n--\n\n"),
-        one(c"_timer_handle_cancelled", ignore, c"_timer_handle_cancelled($self, handle, /)\n--\n\n"),
-        noargs(c"_run", run, c"_run($self, /)\n--\n\nRun turns until stop() was called."),
-        noargs(c"_write_to_self", wake, c"_write_to_self($self, /)\n--\n\nEnd the loop's wait in the kernel; from any thread."),
-        noargs(c"_release", release, c"_release($self, /)\n--\n\nLet go of all that waits."),
-        noargs(c"stop", stop, c"stop($self, /)\n--\n\nStop the loop after the current turn."),
-        noargs(c"is_running", is_running, c"is_running($self, /)\n--\n\nWhether the loop runs."),
-        noargs(c"is_closed", is_closed, c"is_closed($self, /)\n--\n\nWhether the loop was closed."),
-        noargs(c"get_debug", get_debug, c"get_debug($self, /)\n--\n\nWhether debug mode is on."),
+        fast_keywords(
+            c"_add_reader",
+            watch::add_reader,
+            c"_add_reader($self, fd, callback, /, *args, context=None)\n--\n\n",
+        ),
+        fast_keywords(
+            c"_add_writer",
+            watch::add_writer,
+            c"_add_writer($self, fd, callback, /, *args, context=None)\n--\n\n",
+        ),
+        one(
+            c"_remove_reader",
+            watch::remove_reader,
+            c"_remove_reader($self, fd, /)\n--\n\n",
+        ),
+        one(
+            c"_remove_writer",
+            watch::remove_writer,
+            c"_remove_writer($self, fd, /)\n--\n\n",
+        ),
+        one(
+            c"_watched",
+            watch::watched,
+            c"_watched($self, fd, /)\n--\n\n",
+        ),
+        one(
+            c"_add_callback",
+            add_callback,
+            c"_add_callback($self, handle, /)\n--\n\n",
+        ),
+        one(
+            c"_timer_handle_cancelled",
+            ignore,
+            c"_timer_handle_cancelled($self, handle, /)\n--\n\n",
+        ),
+        noargs(
+            c"_run",
+            run,
+            c"_run($self, /)\n--\n\nRun turns until stop() was called.",
+        ),
+        noargs(
+            c"_write_to_self",
+            wake,
+            c"_write_to_self($self, /)\n--\n\nEnd the loop's wait in the kernel; from any thread.",
+        ),
+        noargs(
+            c"_release",
+            release,
+            c"_release($self, /)\n--\n\nLet go of all that waits.",
+        ),
+        noargs(
+            c"stop",
+            stop,
+            c"stop($self, /)\n--\n\nStop the loop after the current turn.",
+        ),
+        noargs(
+            c"is_running",
+            is_running,
+            c"is_running($self, /)\n--\n\nWhether the loop runs.",
+        ),
+        noargs(
+            c"is_closed",
+            is_closed,
+            c"is_closed($self, /)\n--\n\nWhether the loop was closed.",
+        ),
+        noargs(
+            c"get_debug",
+            get_debug,
+            c"get_debug($self, /)\n--\n\nWhether debug mode is on.",
+        ),
         transport::FOR_SOCKET,
         transport::ACCEPT,
         transport::TRANSPORT_OF,
@@ -379,7 +499,10 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
         size: size_of::<LoopObject>(),
         flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_BASETYPE,
         slots: vec![
-            (ffi::Py_tp_doc, c"The native part of rondeau.EventLoop.".as_ptr() as *mut c_void),
+            (
+                ffi::Py_tp_doc,
+                c"The native part of rondeau.EventLoop.".as_ptr() as *mut c_void,
+            ),
             (ffi::Py_tp_new, new as *mut c_void),
             (ffi::Py_tp_dealloc, dealloc as *mut c_void),
             (ffi::Py_tp_traverse, traverse as *mut c_void),

@@ -24,7 +24,11 @@ use std::ptr;
 #[inline]
 pub unsafe fn check_open(loop_: Loop) -> Python<()> {
     // SAFETY: the caller's contract.
-    if unsafe { loop_.parts().closed } { Err(closed()) } else { Ok(()) }
+    if unsafe { loop_.parts().closed } {
+        Err(closed())
+    } else {
+        Ok(())
+    }
 }
 
 #[cold]
@@ -39,7 +43,11 @@ unsafe fn callback_and_args<'a>(
     call: &Args<'a>,
     function: &str,
     skip: usize,
-) -> Python<(*mut ffi::PyObject, &'a [*mut ffi::PyObject], *mut ffi::PyObject)> {
+) -> Python<(
+    *mut ffi::PyObject,
+    &'a [*mut ffi::PyObject],
+    *mut ffi::PyObject,
+)> {
     if call.positional.len() <= skip {
         return Err(missing(function, call.positional.len(), skip));
     }
@@ -47,34 +55,65 @@ unsafe fn callback_and_args<'a>(
     if call.keyword_count() != 0 {
         call.keywords(function, [names().context], &mut context)?;
     }
-    Ok((call.positional[skip], &call.positional[skip + 1..], context[0]))
+    Ok((
+        call.positional[skip],
+        &call.positional[skip + 1..],
+        context[0],
+    ))
 }
 
 #[cold]
 fn missing(function: &str, given: usize, skip: usize) -> Raised {
-    let first = if function == "call_at" { "when" } else { "delay" };
+    let first = if function == "call_at" {
+        "when"
+    } else {
+        "delay"
+    };
     if given == 0 && skip == 1 {
-        return raise_type_error(&format!("{function}() missing 2 required positional arguments: '{first}' and 'callback'"));
+        return raise_type_error(&format!(
+            "{function}() missing 2 required positional arguments: '{first}' and 'callback'"
+        ));
     }
-    raise_type_error(&format!("{function}() missing 1 required positional argument: 'callback'"))
+    raise_type_error(&format!(
+        "{function}() missing 1 required positional argument: 'callback'"
+    ))
 }
 
 #[cold]
-unsafe fn debug_checks(loop_: Loop, callback: *mut ffi::PyObject, method: &CStr, thread: bool) -> Python<()> {
+unsafe fn debug_checks(
+    loop_: Loop,
+    callback: *mut ffi::PyObject,
+    method: &CStr,
+    thread: bool,
+) -> Python<()> {
     // SAFETY: the objects live; the name ends in NUL.
     unsafe {
         if thread {
-            Owned::new(ffi::PyObject_CallMethodNoArgs(loop_.object(), names()._check_thread))?;
+            Owned::new(ffi::PyObject_CallMethodNoArgs(
+                loop_.object(),
+                names()._check_thread,
+            ))?;
         }
         let method = Owned::new(ffi::PyUnicode_FromString(method.as_ptr()))?;
         let args = [loop_.object(), callback, method.as_ptr()];
-        Owned::new(ffi::PyObject_VectorcallMethod(names()._check_callback, args.as_ptr(), 3, ptr::null_mut()))?;
+        Owned::new(ffi::PyObject_VectorcallMethod(
+            names()._check_callback,
+            args.as_ptr(),
+            3,
+            ptr::null_mut(),
+        ))?;
     }
     Ok(())
 }
 
 #[inline]
-unsafe fn soon(self_: *mut ffi::PyObject, call: Args<'_>, method: &CStr, function: &str, own_thread: bool) -> Python<Owned> {
+unsafe fn soon(
+    self_: *mut ffi::PyObject,
+    call: Args<'_>,
+    method: &CStr,
+    function: &str,
+    own_thread: bool,
+) -> Python<Owned> {
     // SAFETY: CPython calls the methods on an instance of the type.
     unsafe {
         let loop_ = Loop::from_object(self_);
@@ -105,7 +144,15 @@ pub unsafe extern "C" fn call_soon(
     keywords: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython's calling convention.
-    unsafe { or_null(soon(self_, Args::new(args, count, keywords), c"call_soon", "call_soon", true)) }
+    unsafe {
+        or_null(soon(
+            self_,
+            Args::new(args, count, keywords),
+            c"call_soon",
+            "call_soon",
+            true,
+        ))
+    }
 }
 
 /// `call_soon_threadsafe(callback, *args, context=None)`: the GIL serialises it; a parked loop is woken.
@@ -117,7 +164,13 @@ pub unsafe extern "C" fn call_soon_threadsafe(
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython's calling convention.
     unsafe {
-        or_null(soon(self_, Args::new(args, count, keywords), c"call_soon_threadsafe", "call_soon_threadsafe", false))
+        or_null(soon(
+            self_,
+            Args::new(args, count, keywords),
+            c"call_soon_threadsafe",
+            "call_soon_threadsafe",
+            false,
+        ))
     }
 }
 
@@ -129,7 +182,10 @@ unsafe fn seconds(loop_: Loop) -> f64 {
 }
 
 /// `time()`.
-pub unsafe extern "C" fn time(self_: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn time(
+    self_: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance of the type.
     unsafe { ffi::PyFloat_FromDouble(seconds(Loop::from_object(self_))) }
 }
@@ -148,9 +204,16 @@ fn due(when: f64) -> Time {
 unsafe fn number(object: *mut ffi::PyObject) -> Python<f64> {
     // SAFETY: the object lives.
     unsafe {
-        let value =
-            if ffi::PyLong_CheckExact(object) != 0 { ffi::PyLong_AsDouble(object) } else { ffi::PyFloat_AsDouble(object) };
-        if value == -1.0 && !ffi::PyErr_Occurred().is_null() { Err(Raised) } else { Ok(value) }
+        let value = if ffi::PyLong_CheckExact(object) != 0 {
+            ffi::PyLong_AsDouble(object)
+        } else {
+            ffi::PyFloat_AsDouble(object)
+        };
+        if value == -1.0 && !ffi::PyErr_Occurred().is_null() {
+            Err(Raised)
+        } else {
+            Ok(value)
+        }
     }
 }
 
@@ -158,7 +221,11 @@ unsafe fn at(
     loop_: Loop,
     when: Owned,
     due: Time,
-    call: (*mut ffi::PyObject, &[*mut ffi::PyObject], *mut ffi::PyObject),
+    call: (
+        *mut ffi::PyObject,
+        &[*mut ffi::PyObject],
+        *mut ffi::PyObject,
+    ),
 ) -> Python<Owned> {
     let (callback, args, context) = call;
     // SAFETY: the caller's objects live; the borrow of the timers ends before Python can run.
@@ -168,7 +235,10 @@ unsafe fn at(
             debug_checks(loop_, callback, c"call_at", true)?;
         }
         let timer = handle::new_timer(loop_, when, callback, args, context)?;
-        let key = loop_.parts().timers.insert(due, Ready::handle(timer.clone().into_ptr()));
+        let key = loop_
+            .parts()
+            .timers
+            .insert(due, Ready::handle(timer.clone().into_ptr()));
         handle::set_scheduled(timer.as_ptr(), key);
         Ok(timer)
     }
@@ -196,7 +266,12 @@ unsafe fn later(loop_: Loop, call: Args<'_>) -> Python<Owned> {
         check_open(loop_)?;
         let delay = number(delay)?;
         let when = seconds(loop_) + delay;
-        at(loop_, Owned::new(ffi::PyFloat_FromDouble(when))?, due(when), parts)
+        at(
+            loop_,
+            Owned::new(ffi::PyFloat_FromDouble(when))?,
+            due(when),
+            parts,
+        )
     }
 }
 
@@ -226,7 +301,10 @@ unsafe fn at_given(loop_: Loop, call: Args<'_>) -> Python<Owned> {
 }
 
 /// `create_future()`.
-pub unsafe extern "C" fn create_future(self_: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn create_future(
+    self_: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance of the type.
     unsafe { future::new(Loop::from_object(self_)) }
 }
@@ -255,7 +333,12 @@ unsafe fn task_for(
             return with_factory(loop_, args, count, keywords);
         }
         let call = Args::new(args, count, keywords);
-        let known = [names().coro, names().name, names().context, names().eager_start];
+        let known = [
+            names().coro,
+            names().name,
+            names().context,
+            names().eager_start,
+        ];
         let mut given = [ptr::null_mut(); 4];
         if call.keyword_count() != 0 {
             call.keywords("create_task", known, &mut given)?;
@@ -263,14 +346,26 @@ unsafe fn task_for(
         let coro = match call.positional {
             [coro] if given[0].is_null() => *coro,
             [] if !given[0].is_null() => given[0],
-            [] => return Err(raise_type_error("create_task() missing 1 required positional argument: 'coro'")),
+            [] => {
+                return Err(raise_type_error(
+                    "create_task() missing 1 required positional argument: 'coro'",
+                ));
+            }
             _ => {
                 call.expect_positional("create_task", 1, 1)?;
-                return Err(raise_type_error("create_task() got multiple values for argument 'coro'"));
+                return Err(raise_type_error(
+                    "create_task() got multiple values for argument 'coro'",
+                ));
             }
         };
         let none = ffi::Py_None();
-        let or_absent = |value: *mut ffi::PyObject| if value == none { ptr::null_mut() } else { value };
+        let or_absent = |value: *mut ffi::PyObject| {
+            if value == none {
+                ptr::null_mut()
+            } else {
+                value
+            }
+        };
         let eager = match or_absent(given[3]) {
             value if value.is_null() => false,
             value => match ffi::PyObject_IsTrue(value) {
@@ -278,7 +373,13 @@ unsafe fn task_for(
                 truth => truth == 1,
             },
         };
-        Owned::new(task::new(loop_, coro, or_absent(given[1]), or_absent(given[2]), eager))
+        Owned::new(task::new(
+            loop_,
+            coro,
+            or_absent(given[1]),
+            or_absent(given[2]),
+            eager,
+        ))
     }
 }
 
@@ -291,12 +392,28 @@ unsafe fn with_factory(
 ) -> Python<Owned> {
     // SAFETY: `_cold.create_task(loop, ...)` gets the same arguments after the loop; keyword values follow the positional ones.
     unsafe {
-        let function = Owned::new(ffi::PyObject_GetAttrString(door::door().cold, c"create_task".as_ptr()))?;
-        let keyword_count = if keywords.is_null() { 0 } else { ffi::PyTuple_GET_SIZE(keywords) as usize };
-        let given = if args.is_null() { &[][..] } else { std::slice::from_raw_parts(args, count as usize + keyword_count) };
+        let function = Owned::new(ffi::PyObject_GetAttrString(
+            door::door().cold,
+            c"create_task".as_ptr(),
+        ))?;
+        let keyword_count = if keywords.is_null() {
+            0
+        } else {
+            ffi::PyTuple_GET_SIZE(keywords) as usize
+        };
+        let given = if args.is_null() {
+            &[][..]
+        } else {
+            std::slice::from_raw_parts(args, count as usize + keyword_count)
+        };
         let mut all = Vec::with_capacity(1 + given.len());
         all.push(loop_.object());
         all.extend_from_slice(given);
-        Owned::new(ffi::PyObject_Vectorcall(function.as_ptr(), all.as_ptr(), 1 + count as usize, keywords))
+        Owned::new(ffi::PyObject_Vectorcall(
+            function.as_ptr(),
+            all.as_ptr(),
+            1 + count as usize,
+            keywords,
+        ))
     }
 }

@@ -23,7 +23,10 @@ pub unsafe fn run_timed(loop_: Loop, ready: Ready) -> Python<()> {
         let seconds = rondeau_driver::clock::monotonic().saturating_sub(before) as f64 / 1e9;
         let raised = compat::take_raised();
         let duration = Owned::new(ffi::PyFloat_FromDouble(seconds))?;
-        let logged = door::cold(c"ran", &[loop_.object(), object.as_ptr(), duration.as_ptr()]);
+        let logged = door::cold(
+            c"ran",
+            &[loop_.object(), object.as_ptr(), duration.as_ptr()],
+        );
         if raised.is_null() {
             logged?;
         } else {

@@ -60,7 +60,9 @@ unsafe fn run_batch(loop_: Loop, batch: usize) -> Python<()> {
     // SAFETY: as in `run`.
     unsafe {
         for _ in 0..batch {
-            let Some(ready) = loop_.parts().agenda.pop() else { break };
+            let Some(ready) = loop_.parts().agenda.pop() else {
+                break;
+            };
             if loop_.parts().debug {
                 super::slow::run_timed(loop_, ready)?;
             } else {
@@ -83,7 +85,10 @@ pub unsafe fn run_one(loop_: Loop, ready: Ready) -> Python<()> {
             Turn::Step(object) => task::run_step(loop_, object),
             Turn::Wakeup(object) => task::run_wakeup(loop_, object),
             Turn::Handle(object) => {
-                task::current::settle_before(loop_, *handle::slot(object, crate::door::door().slots.callback));
+                task::current::settle_before(
+                    loop_,
+                    *handle::slot(object, crate::door::door().slots.callback),
+                );
                 let done = handle::run(loop_, object);
                 if done.is_ok() {
                     handle::leave_agenda(object);
@@ -145,7 +150,9 @@ unsafe fn park(loop_: Loop) -> Python<()> {
 unsafe fn ask_kernel(loop_: Loop, timeout: Option<Duration>) -> Python<()> {
     // SAFETY: while the GIL is released only the driver (shared) and the events (this thread's) are borrowed here.
     let waited = unsafe {
-        let Some(driver) = loop_.driver() else { return super::schedule::check_open(loop_) };
+        let Some(driver) = loop_.driver() else {
+            return super::schedule::check_open(loop_);
+        };
         task::current::settle(loop_);
         loop_.parts().parked = true;
         let events = loop_.events();
@@ -165,7 +172,11 @@ unsafe fn ask_kernel(loop_: Loop, timeout: Option<Duration>) -> Python<()> {
         // A signal: its Python handler runs now and may raise, as KeyboardInterrupt does.
         // SAFETY: no borrow lives.
         Err(error) if error.kind() == io::ErrorKind::Interrupted => unsafe {
-            if ffi::PyErr_CheckSignals() != 0 { Err(Raised) } else { Ok(()) }
+            if ffi::PyErr_CheckSignals() != 0 {
+                Err(Raised)
+            } else {
+                Ok(())
+            }
         },
         Err(error) => Err(errors::raise_os_error(&error)),
     }
@@ -177,7 +188,9 @@ unsafe fn queue_events(loop_: Loop) {
     unsafe {
         let parts = loop_.parts();
         for event in loop_.events().iter() {
-            let Some(slot) = parts.descriptors.get(event.token as i32) else { continue };
+            let Some(slot) = parts.descriptors.get(event.token as i32) else {
+                continue;
+            };
             match slot {
                 Slot::Empty => {}
                 Slot::Handles { pair, .. } => {

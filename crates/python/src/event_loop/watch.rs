@@ -6,7 +6,12 @@
 use super::descriptors::{Pair, Slot};
 use super::schedule::check_open;
 use super::state::Loop;
-use crate::ffi::{Python, Raised, args::{Args, raise}, names::names, owned::Owned};
+use crate::ffi::{
+    Python, Raised,
+    args::{Args, raise},
+    names::names,
+    owned::Owned,
+};
 use crate::{errors, handle};
 use pyo3_ffi as ffi;
 use rondeau_driver::{Driver, Interest};
@@ -28,12 +33,19 @@ unsafe fn descriptor(file: *mut ffi::PyObject) -> Python<RawFd> {
         };
         if number == -1 && !ffi::PyErr_Occurred().is_null() {
             ffi::PyErr_Clear();
-            ffi::PyErr_Format(ffi::PyExc_ValueError, c"Invalid file object: %R".as_ptr(), file);
+            ffi::PyErr_Format(
+                ffi::PyExc_ValueError,
+                c"Invalid file object: %R".as_ptr(),
+                file,
+            );
             return Err(Raised);
         }
         match RawFd::try_from(number) {
             Ok(fd) if fd >= 0 => Ok(fd),
-            _ => Err(raise(ffi::PyExc_ValueError, &format!("Invalid file descriptor: {number}"))),
+            _ => Err(raise(
+                ffi::PyExc_ValueError,
+                &format!("Invalid file descriptor: {number}"),
+            )),
         }
     }
 }
@@ -47,19 +59,32 @@ pub fn ask(driver: &Driver, fd: RawFd, asked: Interest, wanted: Interest) -> io:
         let _ = driver.remove(fd);
         return Ok(());
     }
-    let first = if asked.is_empty() { driver.add(fd, wanted, token) } else { driver.modify(fd, wanted, token) };
+    let first = if asked.is_empty() {
+        driver.add(fd, wanted, token)
+    } else {
+        driver.modify(fd, wanted, token)
+    };
     match first {
-        Err(error) if error.raw_os_error() == Some(libc::EEXIST) => driver.modify(fd, wanted, token),
+        Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
+            driver.modify(fd, wanted, token)
+        }
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => driver.add(fd, wanted, token),
         done => done,
     }
 }
 
 /// Notes `new` (NULL: nobody) for one side of `fd` and tells the kernel; returns who waited there before.
-unsafe fn exchange(loop_: Loop, fd: RawFd, write: bool, new: *mut ffi::PyObject) -> io::Result<*mut ffi::PyObject> {
+unsafe fn exchange(
+    loop_: Loop,
+    fd: RawFd,
+    write: bool,
+    new: *mut ffi::PyObject,
+) -> io::Result<*mut ffi::PyObject> {
     // SAFETY: the loop lives; nothing here runs Python code.
     let (parts, driver) = unsafe { (loop_.parts(), loop_.driver()) };
-    let Some(driver) = driver else { return Err(io::Error::from_raw_os_error(libc::EBADF)) };
+    let Some(driver) = driver else {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    };
     let (mut pair, asked) = match std::mem::take(parts.descriptors.entry(fd)) {
         Slot::Handles { pair, interest } => (pair, interest),
         Slot::Empty => (Pair::empty(), Interest::default()),
@@ -70,7 +95,11 @@ unsafe fn exchange(loop_: Loop, fd: RawFd, write: bool, new: *mut ffi::PyObject)
     };
     let old = std::mem::replace(pair.side(write), new);
     let wanted = pair.interest();
-    let told = if wanted == asked { Ok(()) } else { ask(driver, fd, asked, wanted) };
+    let told = if wanted == asked {
+        Ok(())
+    } else {
+        ask(driver, fd, asked, wanted)
+    };
     if told.is_err() {
         *pair.side(write) = old;
     }
@@ -116,7 +145,11 @@ unsafe fn add(self_: *mut ffi::PyObject, call: Args<'_>, write: bool, name: &str
     }
 }
 
-unsafe fn remove(self_: *mut ffi::PyObject, file: *mut ffi::PyObject, write: bool) -> Python<Owned> {
+unsafe fn remove(
+    self_: *mut ffi::PyObject,
+    file: *mut ffi::PyObject,
+    write: bool,
+) -> Python<Owned> {
     // SAFETY: CPython calls this on an instance of the type.
     unsafe {
         let loop_ = Loop::from_object(self_);
@@ -126,14 +159,21 @@ unsafe fn remove(self_: *mut ffi::PyObject, file: *mut ffi::PyObject, write: boo
                 Ok(fd) => fd,
                 Err(Raised) => return Err(Raised),
             };
-            if matches!(loop_.parts().descriptors.get(fd), Some(Slot::Handles { .. })) {
+            if matches!(
+                loop_.parts().descriptors.get(fd),
+                Some(Slot::Handles { .. })
+            ) {
                 found = match exchange(loop_, fd, write, ptr::null_mut()) {
                     Ok(old) => cancel_old(old)?,
                     Err(error) => return Err(errors::raise_os_error(&error)),
                 };
             }
         }
-        let answer = if found { ffi::Py_True() } else { ffi::Py_False() };
+        let answer = if found {
+            ffi::Py_True()
+        } else {
+            ffi::Py_False()
+        };
         Ok(Owned::from_borrowed(answer))
     }
 }
@@ -156,7 +196,10 @@ macro_rules! watch_methods {
         }
 
         /// Ends the watch; returns whether there was one.
-        pub unsafe extern "C" fn $remove(self_: *mut ffi::PyObject, file: *mut ffi::PyObject) -> *mut ffi::PyObject {
+        pub unsafe extern "C" fn $remove(
+            self_: *mut ffi::PyObject,
+            file: *mut ffi::PyObject,
+        ) -> *mut ffi::PyObject {
             // SAFETY: CPython's calling convention.
             or_null(unsafe { remove(self_, file, $write) })
         }
@@ -167,15 +210,21 @@ watch_methods!(add_reader, remove_reader, false, "_add_reader");
 watch_methods!(add_writer, remove_writer, true, "_add_writer");
 
 /// `_watched(fd)`: what is watched for the program: 1 reading, 2 writing, 3 both, 0 nothing; asked by reprs.
-pub unsafe extern "C" fn watched(self_: *mut ffi::PyObject, file: *mut ffi::PyObject) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn watched(
+    self_: *mut ffi::PyObject,
+    file: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance of the type.
     unsafe {
-        let Ok(fd) = descriptor(file) else { return ptr::null_mut() };
+        let Ok(fd) = descriptor(file) else {
+            return ptr::null_mut();
+        };
         let interest = match Loop::from_object(self_).parts().descriptors.get(fd) {
             Some(Slot::Handles { interest, .. } | Slot::Transport { interest, .. }) => *interest,
             _ => Interest::NONE,
         };
-        let mask = i32::from(interest.contains(Interest::READ)) | i32::from(interest.contains(Interest::WRITE)) << 1;
+        let mask = i32::from(interest.contains(Interest::READ))
+            | i32::from(interest.contains(Interest::WRITE)) << 1;
         ffi::PyLong_FromLong(mask.into())
     }
 }

@@ -17,7 +17,11 @@ impl<'a> Args<'a> {
     /// # Safety
     /// The three values are what CPython passed to a function with that calling convention.
     #[inline]
-    pub unsafe fn new(args: *const *mut ffi::PyObject, count: ffi::Py_ssize_t, keywords: *mut ffi::PyObject) -> Self {
+    pub unsafe fn new(
+        args: *const *mut ffi::PyObject,
+        count: ffi::Py_ssize_t,
+        keywords: *mut ffi::PyObject,
+    ) -> Self {
         let count = count as usize;
         let positional = if count == 0 {
             &[][..]
@@ -26,7 +30,15 @@ impl<'a> Args<'a> {
             unsafe { std::slice::from_raw_parts(args, count) }
         };
         // SAFETY: the keyword values follow the positional ones in the same array.
-        Args { positional, keywords, values: if keywords.is_null() { args } else { unsafe { args.add(count) } } }
+        Args {
+            positional,
+            keywords,
+            values: if keywords.is_null() {
+                args
+            } else {
+                unsafe { args.add(count) }
+            },
+        }
     }
 
     /// How many keyword arguments were given.
@@ -51,14 +63,20 @@ impl<'a> Args<'a> {
         for index in 0..self.keyword_count() {
             // SAFETY: index is within the tuple, and `values` has a value for each name.
             let (name, value) = unsafe {
-                (ffi::PyTuple_GET_ITEM(self.keywords, index as ffi::Py_ssize_t), *self.values.add(index))
+                (
+                    ffi::PyTuple_GET_ITEM(self.keywords, index as ffi::Py_ssize_t),
+                    *self.values.add(index),
+                )
             };
-            let found = known.iter().position(|candidate| *candidate == name).or_else(|| {
-                known.iter().position(|candidate| {
-                    // SAFETY: both are str objects.
-                    unsafe { ffi::PyUnicode_Compare(*candidate, name) == 0 }
-                })
-            });
+            let found = known
+                .iter()
+                .position(|candidate| *candidate == name)
+                .or_else(|| {
+                    known.iter().position(|candidate| {
+                        // SAFETY: both are str objects.
+                        unsafe { ffi::PyUnicode_Compare(*candidate, name) == 0 }
+                    })
+                });
             match found {
                 Some(slot) => out[slot] = value,
                 None => return Err(unexpected_keyword(function, name)),
@@ -80,7 +98,10 @@ impl<'a> Args<'a> {
 
 #[cold]
 fn unexpected_keyword(function: &str, name: *mut ffi::PyObject) -> Raised {
-    let format = CString::new(format!("{function}() got an unexpected keyword argument '%U'")).unwrap_or_default();
+    let format = CString::new(format!(
+        "{function}() got an unexpected keyword argument '%U'"
+    ))
+    .unwrap_or_default();
     // SAFETY: the format has one %U and gets one str.
     unsafe { ffi::PyErr_Format(ffi::PyExc_TypeError, format.as_ptr(), name) };
     Raised
@@ -96,7 +117,9 @@ fn wrong_count(function: &str, least: usize, most: usize, given: usize) -> Raise
         format!("at most {most}")
     };
     let plural = if wanted.ends_with(" 1") { "" } else { "s" };
-    raise_type_error(&format!("{function}() takes {wanted} positional argument{plural} ({given} given)"))
+    raise_type_error(&format!(
+        "{function}() takes {wanted} positional argument{plural} ({given} given)"
+    ))
 }
 
 /// Raises TypeError with `message`.
@@ -114,7 +137,10 @@ pub fn raise_type_error(message: &str) -> Raised {
 pub unsafe fn raise(kind: *mut ffi::PyObject, message: &str) -> Raised {
     // SAFETY: the text is valid UTF-8 of the given length; `kind` by contract.
     unsafe {
-        let text = ffi::PyUnicode_FromStringAndSize(message.as_ptr().cast::<c_char>(), message.len() as ffi::Py_ssize_t);
+        let text = ffi::PyUnicode_FromStringAndSize(
+            message.as_ptr().cast::<c_char>(),
+            message.len() as ffi::Py_ssize_t,
+        );
         if !text.is_null() {
             ffi::PyErr_SetObject(kind, text);
             ffi::Py_DECREF(text);

@@ -11,12 +11,18 @@ use std::ptr;
 /// # Safety
 /// `callable` lives and is kept alive over the call, as are the `count` arguments at `args`.
 #[inline]
-pub unsafe fn vectorcall(callable: *mut ffi::PyObject, args: *const *mut ffi::PyObject, count: usize) -> *mut ffi::PyObject {
+pub unsafe fn vectorcall(
+    callable: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    count: usize,
+) -> *mut ffi::PyObject {
     // SAFETY: a type with the flag has a vectorcallfunc (or NULL) at that offset of each instance (PEP 590).
     unsafe {
         let kind = ffi::Py_TYPE(callable);
         if (*kind).tp_flags & ffi::Py_TPFLAGS_HAVE_VECTORCALL != 0 {
-            let function = *callable.byte_offset((*kind).tp_vectorcall_offset).cast::<Option<ffi::vectorcallfunc>>();
+            let function = *callable
+                .byte_offset((*kind).tp_vectorcall_offset)
+                .cast::<Option<ffi::vectorcallfunc>>();
             if let Some(function) = function {
                 return function(callable, args, count, ptr::null_mut());
             }

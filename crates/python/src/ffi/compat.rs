@@ -102,6 +102,11 @@ pub const WRITELINES_STANDS_ALONE: bool = cfg!(Py_3_12);
 /// None, True and False are immortal (PEP 683): references to them need not be counted.
 pub const SINGLETONS_ARE_IMMORTAL: bool = cfg!(Py_3_12);
 
+/// `uncancel()` down to none also takes back a CancelledError that was not thrown yet.
+pub const UNCANCEL_TAKES_BACK: bool = cfg!(Py_3_13);
+/// An await iterator gives its future's outcome once and is exhausted then.
+pub const AWAIT_ITERATOR_ENDS: bool = cfg!(not(Py_3_14));
+
 /// What a transport says of data that is none.
 pub const NOT_BYTES: &std::ffi::CStr = if cfg!(Py_3_14) {
     c"data argument must be a bytes, bytearray, or memoryview object, not %R"

@@ -21,7 +21,10 @@ impl<T> GilCell<T> {
     /// The GIL is held, and the returned borrow ends before any other call of `get` on this cell: in
     /// particular no Python code may run while it lives, since that can come back here.
     #[inline]
-    #[expect(clippy::mut_from_ref, reason = "the caller's contract makes the borrow unique")]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the caller's contract makes the borrow unique"
+    )]
     pub unsafe fn get(&self) -> &mut T {
         // SAFETY: unique by the contract above.
         unsafe { &mut *self.0.get() }

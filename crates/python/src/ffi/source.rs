@@ -11,7 +11,16 @@ use std::ffi::CStr;
 pub unsafe fn run(source: &CStr, namespace: &Owned) -> Python<()> {
     // SAFETY: the text ends in NUL; the namespace is a dict by contract.
     unsafe {
-        let code = Owned::new(ffi::Py_CompileString(source.as_ptr(), c"<rondeau._core>".as_ptr(), ffi::Py_file_input))?;
-        Owned::new(ffi::PyEval_EvalCode(code.as_ptr(), namespace.as_ptr(), namespace.as_ptr())).map(drop)
+        let code = Owned::new(ffi::Py_CompileString(
+            source.as_ptr(),
+            c"<rondeau._core>".as_ptr(),
+            ffi::Py_file_input,
+        ))?;
+        Owned::new(ffi::PyEval_EvalCode(
+            code.as_ptr(),
+            namespace.as_ptr(),
+            namespace.as_ptr(),
+        ))
+        .map(drop)
     }
 }

@@ -22,7 +22,8 @@ pub fn probe() -> Python<()> {
         let known = compat::RAISED_IS_ONE_OBJECT
             && (*kind).tp_basicsize as usize == size_of::<ffi::PyStopIterationObject>()
             && (*sample.as_ptr().cast::<ffi::PyStopIterationObject>()).value == marker.as_ptr()
-            && ffi::PyTuple_Check((*sample.as_ptr().cast::<ffi::PyStopIterationObject>()).args) != 0;
+            && ffi::PyTuple_Check((*sample.as_ptr().cast::<ffi::PyStopIterationObject>()).args)
+                != 0;
         if known {
             *EMPTY_ARGS.get() = Owned::new(ffi::PyTuple_New(0))?.into_ptr();
         }
@@ -71,7 +72,9 @@ pub unsafe fn raise(value: Owned) {
         let plain = ffi::PyTuple_Check(value) == 0 && ffi::PyExceptionInstance_Check(value) == 0;
         if plain {
             ffi::PyErr_SetObject(ffi::PyExc_StopIteration, value);
-        } else if let Ok(made) = Owned::new(ffi::PyObject_CallOneArg(ffi::PyExc_StopIteration, value)) {
+        } else if let Ok(made) =
+            Owned::new(ffi::PyObject_CallOneArg(ffi::PyExc_StopIteration, value))
+        {
             ffi::PyErr_SetObject(ffi::PyExc_StopIteration, made.as_ptr());
         }
     }

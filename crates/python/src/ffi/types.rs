@@ -6,10 +6,18 @@ use std::ffi::{CStr, c_int, c_uint, c_void};
 use std::ptr;
 
 /// `METH_FASTCALL | METH_KEYWORDS`.
-pub type FastKeywords =
-    unsafe extern "C" fn(*mut ffi::PyObject, *const *mut ffi::PyObject, ffi::Py_ssize_t, *mut ffi::PyObject) -> *mut ffi::PyObject;
+pub type FastKeywords = unsafe extern "C" fn(
+    *mut ffi::PyObject,
+    *const *mut ffi::PyObject,
+    ffi::Py_ssize_t,
+    *mut ffi::PyObject,
+) -> *mut ffi::PyObject;
 /// `METH_FASTCALL`.
-pub type Fast = unsafe extern "C" fn(*mut ffi::PyObject, *mut *mut ffi::PyObject, ffi::Py_ssize_t) -> *mut ffi::PyObject;
+pub type Fast = unsafe extern "C" fn(
+    *mut ffi::PyObject,
+    *mut *mut ffi::PyObject,
+    ffi::Py_ssize_t,
+) -> *mut ffi::PyObject;
 /// `METH_NOARGS` and `METH_O`.
 pub type One = unsafe extern "C" fn(*mut ffi::PyObject, *mut ffi::PyObject) -> *mut ffi::PyObject;
 
@@ -17,7 +25,9 @@ pub type One = unsafe extern "C" fn(*mut ffi::PyObject, *mut ffi::PyObject) -> *
 pub const fn noargs(name: &'static CStr, function: One, doc: &'static CStr) -> ffi::PyMethodDef {
     ffi::PyMethodDef {
         ml_name: name.as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunction: function },
+        ml_meth: ffi::PyMethodDefPointer {
+            PyCFunction: function,
+        },
         ml_flags: ffi::METH_NOARGS,
         ml_doc: doc.as_ptr(),
     }
@@ -27,7 +37,9 @@ pub const fn noargs(name: &'static CStr, function: One, doc: &'static CStr) -> f
 pub const fn one(name: &'static CStr, function: One, doc: &'static CStr) -> ffi::PyMethodDef {
     ffi::PyMethodDef {
         ml_name: name.as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunction: function },
+        ml_meth: ffi::PyMethodDefPointer {
+            PyCFunction: function,
+        },
         ml_flags: ffi::METH_O,
         ml_doc: doc.as_ptr(),
     }
@@ -37,17 +49,25 @@ pub const fn one(name: &'static CStr, function: One, doc: &'static CStr) -> ffi:
 pub const fn fast(name: &'static CStr, function: Fast, doc: &'static CStr) -> ffi::PyMethodDef {
     ffi::PyMethodDef {
         ml_name: name.as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFast: function },
+        ml_meth: ffi::PyMethodDefPointer {
+            PyCFunctionFast: function,
+        },
         ml_flags: ffi::METH_FASTCALL,
         ml_doc: doc.as_ptr(),
     }
 }
 
 /// A method with positional and keyword arguments.
-pub const fn fast_keywords(name: &'static CStr, function: FastKeywords, doc: &'static CStr) -> ffi::PyMethodDef {
+pub const fn fast_keywords(
+    name: &'static CStr,
+    function: FastKeywords,
+    doc: &'static CStr,
+) -> ffi::PyMethodDef {
     ffi::PyMethodDef {
         ml_name: name.as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: function },
+        ml_meth: ffi::PyMethodDefPointer {
+            PyCFunctionFastWithKeywords: function,
+        },
         ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
         ml_doc: doc.as_ptr(),
     }
@@ -60,8 +80,18 @@ pub const fn class_method(mut method: ffi::PyMethodDef) -> ffi::PyMethodDef {
 }
 
 /// An attribute read by `get` and, where given, written by `set`.
-pub const fn attribute(name: &'static CStr, get: ffi::getter, set: Option<ffi::setter>) -> ffi::PyGetSetDef {
-    ffi::PyGetSetDef { name: name.as_ptr(), get: Some(get), set, doc: ptr::null(), closure: ptr::null_mut() }
+pub const fn attribute(
+    name: &'static CStr,
+    get: ffi::getter,
+    set: Option<ffi::setter>,
+) -> ffi::PyGetSetDef {
+    ffi::PyGetSetDef {
+        name: name.as_ptr(),
+        get: Some(get),
+        set,
+        doc: ptr::null(),
+        closure: ptr::null_mut(),
+    }
 }
 
 /// A table that CPython keeps pointers into for the life of the process: it ends with a zeroed entry and is never freed.
@@ -94,9 +124,15 @@ impl Type {
     /// # Safety
     /// The slots are what their numbers ask for, and `size` is at least the base's size and the instance struct's.
     pub unsafe fn build(self, bases: *mut ffi::PyObject) -> Python<Owned> {
-        let mut slots: Vec<ffi::PyType_Slot> =
-            self.slots.into_iter().map(|(slot, pfunc)| ffi::PyType_Slot { slot, pfunc }).collect();
-        slots.push(ffi::PyType_Slot { slot: 0, pfunc: ptr::null_mut() });
+        let mut slots: Vec<ffi::PyType_Slot> = self
+            .slots
+            .into_iter()
+            .map(|(slot, pfunc)| ffi::PyType_Slot { slot, pfunc })
+            .collect();
+        slots.push(ffi::PyType_Slot {
+            slot: 0,
+            pfunc: ptr::null_mut(),
+        });
         let mut spec = ffi::PyType_Spec {
             name: self.name.as_ptr(),
             basicsize: self.size as c_int,

@@ -18,7 +18,14 @@ use std::ptr;
 #[inline]
 pub unsafe fn or_none(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: None is live, `object` by contract.
-    unsafe { Owned::from_borrowed(if object.is_null() { ffi::Py_None() } else { object }).into_ptr() }
+    unsafe {
+        Owned::from_borrowed(if object.is_null() {
+            ffi::Py_None()
+        } else {
+            object
+        })
+        .into_ptr()
+    }
 }
 
 /// The truth of an attribute's new value.
@@ -43,7 +50,10 @@ pub fn status(done: Python<()>) -> c_int {
     if done.is_ok() { 0 } else { -1 }
 }
 
-pub unsafe extern "C" fn state<K: Kind>(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn state<K: Kind>(
+    object: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
     unsafe {
         let future = FutureRef::of::<K>(object);
@@ -56,25 +66,42 @@ pub unsafe extern "C" fn state<K: Kind>(object: *mut ffi::PyObject, _: *mut c_vo
     }
 }
 
-pub unsafe extern "C" fn blocking<K: Kind>(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn blocking<K: Kind>(
+    object: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
     bool_or_null(Ok(unsafe { FutureRef::of::<K>(object).cell().blocking }))
 }
 
-pub unsafe extern "C" fn set_blocking<K: Kind>(object: *mut ffi::PyObject, value: *mut ffi::PyObject, _: *mut c_void) -> c_int {
+pub unsafe extern "C" fn set_blocking<K: Kind>(
+    object: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> c_int {
     // SAFETY: CPython calls this on an instance; the field is written after Python code ran.
     unsafe {
         let future = FutureRef::of::<K>(object);
-        status(ensure_alive(future).and_then(|()| truth(value)).map(|truth| future.cell().blocking = truth))
+        status(
+            ensure_alive(future)
+                .and_then(|()| truth(value))
+                .map(|truth| future.cell().blocking = truth),
+        )
     }
 }
 
-pub unsafe extern "C" fn loop_<K: Kind>(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn loop_<K: Kind>(
+    object: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
     unsafe { or_none(FutureRef::of::<K>(object).cell().loop_) }
 }
 
-pub unsafe extern "C" fn callbacks<K: Kind>(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn callbacks<K: Kind>(
+    object: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
     unsafe {
         let future = FutureRef::of::<K>(object);
@@ -90,21 +117,34 @@ unsafe fn value<K: Kind>(object: *mut ffi::PyObject, failed: bool) -> *mut ffi::
             return ptr::null_mut();
         }
         let cell = future.cell();
-        or_none(if cell.failed == failed { cell.value } else { ptr::null_mut() })
+        or_none(if cell.failed == failed {
+            cell.value
+        } else {
+            ptr::null_mut()
+        })
     }
 }
 
-pub unsafe extern "C" fn result<K: Kind>(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn result<K: Kind>(
+    object: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
     unsafe { value::<K>(object, false) }
 }
 
-pub unsafe extern "C" fn exception<K: Kind>(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn exception<K: Kind>(
+    object: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
     unsafe { value::<K>(object, true) }
 }
 
-pub unsafe extern "C" fn log_traceback<K: Kind>(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn log_traceback<K: Kind>(
+    object: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
     unsafe {
         let future = FutureRef::of::<K>(object);
@@ -112,12 +152,19 @@ pub unsafe extern "C" fn log_traceback<K: Kind>(object: *mut ffi::PyObject, _: *
     }
 }
 
-pub unsafe extern "C" fn set_log_traceback<K: Kind>(object: *mut ffi::PyObject, value: *mut ffi::PyObject, _: *mut c_void) -> c_int {
+pub unsafe extern "C" fn set_log_traceback<K: Kind>(
+    object: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> c_int {
     // SAFETY: CPython calls this on an instance; ValueError is live.
     unsafe {
         status(truth(value).and_then(|truth| {
             if truth {
-                return Err(raise(ffi::PyExc_ValueError, "_log_traceback can only be set to False"));
+                return Err(raise(
+                    ffi::PyExc_ValueError,
+                    "_log_traceback can only be set to False",
+                ));
             }
             FutureRef::of::<K>(object).cell().log_traceback = false;
             Ok(())
@@ -125,15 +172,24 @@ pub unsafe extern "C" fn set_log_traceback<K: Kind>(object: *mut ffi::PyObject, 
     }
 }
 
-pub unsafe extern "C" fn source_traceback<K: Kind>(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn source_traceback<K: Kind>(
+    object: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
     unsafe {
         let rare = FutureRef::of::<K>(object).cell().rare.as_ref();
-        or_none(rare.and_then(|rare| rare.source_traceback.as_ref()).map_or(ptr::null_mut(), Owned::as_ptr))
+        or_none(
+            rare.and_then(|rare| rare.source_traceback.as_ref())
+                .map_or(ptr::null_mut(), Owned::as_ptr),
+        )
     }
 }
 
-pub unsafe extern "C" fn cancel_message<K: Kind>(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn cancel_message<K: Kind>(
+    object: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
     unsafe {
         let message = outcome::cancel_message(FutureRef::of::<K>(object));
@@ -141,11 +197,18 @@ pub unsafe extern "C" fn cancel_message<K: Kind>(object: *mut ffi::PyObject, _: 
     }
 }
 
-pub unsafe extern "C" fn set_cancel_message<K: Kind>(object: *mut ffi::PyObject, value: *mut ffi::PyObject, _: *mut c_void) -> c_int {
+pub unsafe extern "C" fn set_cancel_message<K: Kind>(
+    object: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> c_int {
     // SAFETY: CPython calls this on an instance; NULL means deletion.
     unsafe {
         if value.is_null() {
-            return status(Err(raise(ffi::PyExc_AttributeError, "cannot delete attribute")));
+            return status(Err(raise(
+                ffi::PyExc_AttributeError,
+                "cannot delete attribute",
+            )));
         }
         outcome::set_cancel_message(FutureRef::of::<K>(object), value);
     }
@@ -153,7 +216,10 @@ pub unsafe extern "C" fn set_cancel_message<K: Kind>(object: *mut ffi::PyObject,
 }
 
 /// `_asyncio_awaited_by` (3.14+): the base's own getter, which reads the base's storage.
-pub unsafe extern "C" fn awaited_by(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn awaited_by(
+    object: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> *mut ffi::PyObject {
     // SAFETY: the getter is a descriptor of the base type, of which `object` is an instance.
     unsafe {
         let getter = door().awaited_by_getter;

@@ -11,6 +11,7 @@ use super::outcome::{self, ensure_alive};
 use crate::ffi::{
     Python, Raised,
     args::{raise, raise_type_error},
+    compat,
     gil::GilCell,
     owned::Owned,
     stop_iteration,
@@ -44,7 +45,11 @@ unsafe fn send(future: FutureRef) -> Sent {
         let cell = future.cell();
         if cell.state != State::Pending {
             let result = outcome::result(future);
-            return if result.is_null() { Sent::Raised } else { Sent::Done(result) };
+            return if result.is_null() {
+                Sent::Raised
+            } else {
+                Sent::Done(result)
+            };
         }
         if cell.blocking {
             return never_awaited();
@@ -67,7 +72,9 @@ pub unsafe extern "C" fn am_await<K: Kind>(object: *mut ffi::PyObject) -> *mut f
     // SAFETY: CPython calls this on an instance.
     unsafe {
         let kind = ffi::Py_TYPE(object);
-        if (kind == layout().future || kind == layout().task) && !FutureRef::of::<K>(object).cell().loop_.is_null() {
+        if (kind == layout().future || kind == layout().task)
+            && !FutureRef::of::<K>(object).cell().loop_.is_null()
+        {
             ffi::Py_INCREF(object);
             return object;
         }
@@ -130,7 +137,10 @@ pub unsafe extern "C" fn iterator<K: Kind>(object: *mut ffi::PyObject) -> *mut f
 }
 
 /// `__await__()`, a method.
-pub unsafe extern "C" fn await_method<K: Kind>(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn await_method<K: Kind>(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
     unsafe { iterator::<K>(object) }
 }
@@ -143,7 +153,16 @@ unsafe fn send_iterator(object: *mut ffi::PyObject) -> Sent {
             return Sent::Done(Owned::from_borrowed(ffi::Py_None()).into_ptr());
         }
         let future = Owned::from_borrowed((*awaiter).future);
-        send(FutureRef::at(future.as_ptr(), (*awaiter).offset))
+        let sent = send(FutureRef::at(future.as_ptr(), (*awaiter).offset));
+        let done = FutureRef::at(future.as_ptr(), (*awaiter).offset)
+            .cell()
+            .state
+            != State::Pending;
+        if compat::AWAIT_ITERATOR_ENDS && done && !(*awaiter).future.is_null() {
+            // The reference above keeps the future alive: nothing runs here.
+            ffi::Py_DECREF(std::mem::replace(&mut (*awaiter).future, ptr::null_mut()));
+        }
+        sent
     }
 }
 
@@ -170,7 +189,10 @@ unsafe extern "C" fn iter_am_send(
     unsafe { sent(send_iterator(object), result) }
 }
 
-unsafe extern "C" fn iter_send(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+unsafe extern "C" fn iter_send(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
     unsafe { iter_next(object) }
 }
@@ -190,7 +212,11 @@ unsafe extern "C" fn iter_throw(
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython's calling convention.
     unsafe {
-        let args = if count == 0 { &[][..] } else { std::slice::from_raw_parts(args, count as usize) };
+        let args = if count == 0 {
+            &[][..]
+        } else {
+            std::slice::from_raw_parts(args, count as usize)
+        };
         let _: Python<()> = throw(object, args);
     }
     ptr::null_mut()
@@ -201,8 +227,15 @@ unsafe fn throw(object: *mut ffi::PyObject, args: &[*mut ffi::PyObject]) -> Pyth
     // SAFETY: the arguments are borrowed from the caller; references are made before they are given away.
     unsafe {
         if args.is_empty() || args.len() > 3 {
-            let (bound, limit) = if args.is_empty() { ("at least", "1 argument") } else { ("at most", "3 arguments") };
-            return Err(raise_type_error(&format!("throw expected {bound} {limit}, got {}", args.len())));
+            let (bound, limit) = if args.is_empty() {
+                ("at least", "1 argument")
+            } else {
+                ("at most", "3 arguments")
+            };
+            return Err(raise_type_error(&format!(
+                "throw expected {bound} {limit}, got {}",
+                args.len()
+            )));
         }
         if args.len() > 1 && crate::ffi::compat::HAS_EAGER_START {
             let message = c"the (type, exc, tb) signature of throw() is deprecated, use the single-arg signature instead.";
@@ -210,21 +243,31 @@ unsafe fn throw(object: *mut ffi::PyObject, args: &[*mut ffi::PyObject]) -> Pyth
                 return Err(Raised);
             }
         }
-        let given = |index: usize| args.get(index).copied().filter(|arg| *arg != ffi::Py_None());
+        let given = |index: usize| {
+            args.get(index)
+                .copied()
+                .filter(|arg| *arg != ffi::Py_None())
+        };
         let (kind, value, traceback) = (args[0], given(1), given(2));
         if traceback.is_some_and(|traceback| ffi::PyTraceBack_Check(traceback) == 0) {
-            return Err(raise_type_error("throw() third argument must be a traceback"));
+            return Err(raise_type_error(
+                "throw() third argument must be a traceback",
+            ));
         }
         let exception = if ffi::PyExceptionClass_Check(kind) != 0 {
             ffi::PyErr_SetObject(kind, value.unwrap_or(ptr::null_mut()));
             Owned::new(crate::ffi::compat::take_raised())?
         } else if ffi::PyExceptionInstance_Check(kind) != 0 {
             if value.is_some() {
-                return Err(raise_type_error("instance exception may not have a separate value"));
+                return Err(raise_type_error(
+                    "instance exception may not have a separate value",
+                ));
             }
             Owned::from_borrowed(kind)
         } else {
-            return Err(raise_type_error("exceptions must be classes deriving BaseException or instances of such a class"));
+            return Err(raise_type_error(
+                "exceptions must be classes deriving BaseException or instances of such a class",
+            ));
         };
         if let Some(traceback) = traceback {
             ffi::PyException_SetTraceback(exception.as_ptr(), traceback);
@@ -240,7 +283,10 @@ unsafe fn close(object: *mut ffi::PyObject) {
     unsafe { super::cell::clear_slot(&raw mut (*object.cast::<AwaiterObject>()).future) }
 }
 
-unsafe extern "C" fn iter_close(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+unsafe extern "C" fn iter_close(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
     unsafe {
         close(object);
@@ -254,12 +300,20 @@ unsafe extern "C" fn iter_clear(object: *mut ffi::PyObject) -> c_int {
     0
 }
 
-unsafe extern "C" fn iter_traverse(object: *mut ffi::PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+unsafe extern "C" fn iter_traverse(
+    object: *mut ffi::PyObject,
+    visit: ffi::visitproc,
+    arg: *mut c_void,
+) -> c_int {
     // SAFETY: the collector calls this on an instance; what is visited is live.
     unsafe {
         let future = (*object.cast::<AwaiterObject>()).future;
         let result = visit(ffi::Py_TYPE(object).cast(), arg);
-        if result != 0 || future.is_null() { result } else { visit(future, arg) }
+        if result != 0 || future.is_null() {
+            result
+        } else {
+            visit(future, arg)
+        }
     }
 }
 
@@ -277,14 +331,28 @@ unsafe extern "C" fn iter_dealloc(object: *mut ffi::PyObject) {
 /// Makes the iterator's type.
 pub fn init() -> Python<()> {
     let methods = types::table([
-        types::one(c"send", iter_send, c"send($self, value, /)\n--\n\nThe value is ignored."),
-        types::fast(c"throw", iter_throw, c"throw($self, type, value=None, traceback=None, /)\n--\n\nRaise the exception."),
-        types::noargs(c"close", iter_close, c"close($self, /)\n--\n\nLet go of the future."),
+        types::one(
+            c"send",
+            iter_send,
+            c"send($self, value, /)\n--\n\nThe value is ignored.",
+        ),
+        types::fast(
+            c"throw",
+            iter_throw,
+            c"throw($self, type, value=None, traceback=None, /)\n--\n\nRaise the exception.",
+        ),
+        types::noargs(
+            c"close",
+            iter_close,
+            c"close($self, /)\n--\n\nLet go of the future.",
+        ),
     ]);
     let kind = Type {
         name: c"rondeau._core.FutureIter",
         size: size_of::<AwaiterObject>(),
-        flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_IMMUTABLETYPE | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION,
+        flags: ffi::Py_TPFLAGS_HAVE_GC
+            | ffi::Py_TPFLAGS_IMMUTABLETYPE
+            | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION,
         slots: vec![
             (ffi::Py_tp_dealloc, iter_dealloc as *mut c_void),
             (ffi::Py_tp_traverse, iter_traverse as *mut c_void),

@@ -129,7 +129,11 @@ impl Kept {
         // SAFETY: kept alive; an entry without context is a native task's.
         unsafe {
             let context = *TaskRef::of(self.object.as_ptr()).context();
-            Owned::from_borrowed(if context.is_null() { ffi::Py_None() } else { context })
+            Owned::from_borrowed(if context.is_null() {
+                ffi::Py_None()
+            } else {
+                context
+            })
         }
     }
 }
@@ -157,12 +161,18 @@ pub unsafe fn remove(future: FutureRef, callable: *mut ffi::PyObject) -> Python<
         let cell = future.cell();
         let first = std::mem::replace(&mut cell.first, Entry::EMPTY);
         let more = cell.more.take().map_or_else(Vec::new, |more| *more);
-        let now = std::iter::once(first).filter(|first| !first.is_empty()).chain(more);
+        let now = std::iter::once(first)
+            .filter(|first| !first.is_empty())
+            .chain(more);
         let (removed, left): (Vec<Entry>, Vec<Entry>) =
             now.partition(|entry| matched.iter().any(|item| item.entry == *entry));
         let mut left = left.into_iter();
         cell.first = left.next().unwrap_or(Entry::EMPTY);
-        cell.more = if left.len() == 0 { None } else { Some(Box::new(left.collect())) };
+        cell.more = if left.len() == 0 {
+            None
+        } else {
+            Some(Box::new(left.collect()))
+        };
         let count = removed.len();
         removed.into_iter().for_each(|entry| entry.release());
         Ok(count)
@@ -196,7 +206,11 @@ pub unsafe fn list(future: FutureRef) -> Python<Owned> {
 ///
 /// # Safety
 /// The objects live; `context` may be NULL or None: the current one is copied.
-pub unsafe fn add_callable(future: FutureRef, callable: *mut ffi::PyObject, context: *mut ffi::PyObject) -> Python<()> {
+pub unsafe fn add_callable(
+    future: FutureRef,
+    callable: *mut ffi::PyObject,
+    context: *mut ffi::PyObject,
+) -> Python<()> {
     // SAFETY: the references are made before they are stored.
     unsafe {
         let context = if context.is_null() || context == ffi::Py_None() {

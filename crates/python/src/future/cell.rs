@@ -39,18 +39,27 @@ const TASK: usize = 1;
 
 impl Entry {
     /// Nothing.
-    pub const EMPTY: Entry = Entry { word: ptr::null_mut(), context: ptr::null_mut() };
+    pub const EMPTY: Entry = Entry {
+        word: ptr::null_mut(),
+        context: ptr::null_mut(),
+    };
 
     /// A waiting task; takes over the reference.
     #[inline]
     pub fn task(task: TaskRef) -> Entry {
-        Entry { word: task.object().cast::<u8>().wrapping_add(TASK), context: ptr::null_mut() }
+        Entry {
+            word: task.object().cast::<u8>().wrapping_add(TASK),
+            context: ptr::null_mut(),
+        }
     }
 
     /// A callable and its context; takes over both references.
     #[inline]
     pub fn call(callable: *mut ffi::PyObject, context: *mut ffi::PyObject) -> Entry {
-        Entry { word: callable.cast(), context }
+        Entry {
+            word: callable.cast(),
+            context,
+        }
     }
 
     #[inline]
@@ -103,7 +112,10 @@ pub struct Cell {
     pub loop_: *mut ffi::PyObject,
     /// The first callback.
     pub first: Entry,
-    #[expect(clippy::box_collection, reason = "one pointer instead of three words in every future")]
+    #[expect(
+        clippy::box_collection,
+        reason = "one pointer instead of three words in every future"
+    )]
     /// The other callbacks, in order.
     pub more: Option<Box<Vec<Entry>>>,
     /// Result or exception; strong.
@@ -135,7 +147,10 @@ impl FutureRef {
     #[inline]
     pub unsafe fn at(object: *mut ffi::PyObject, offset: usize) -> FutureRef {
         // SAFETY: the fields lie inside the instance.
-        FutureRef { object, cell: unsafe { object.byte_add(offset).cast() } }
+        FutureRef {
+            object,
+            cell: unsafe { object.byte_add(offset).cast() },
+        }
     }
 
     /// # Safety
@@ -191,10 +206,16 @@ impl FutureRef {
     pub unsafe fn traverse(self, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
         // SAFETY: the collector runs no Python code while it visits.
         let cell = unsafe { self.cell() };
-        let entries = std::iter::once(&cell.first).chain(cell.more.iter().flat_map(|more| more.iter()));
+        let entries =
+            std::iter::once(&cell.first).chain(cell.more.iter().flat_map(|more| more.iter()));
         let called = entries.flat_map(|entry| [entry.object(), entry.context]);
         let rare = cell.rare.iter().flat_map(|rare| {
-            [&rare.exception_traceback, &rare.source_traceback, &rare.cancel_message, &rare.cancelled_error]
+            [
+                &rare.exception_traceback,
+                &rare.source_traceback,
+                &rare.cancel_message,
+                &rare.cancelled_error,
+            ]
         });
         let rare = rare.flatten().map(|owned| owned.as_ptr());
         for held in called.chain(rare).chain([cell.loop_, cell.value]) {

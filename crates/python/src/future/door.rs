@@ -37,15 +37,27 @@ static DOOR: GilCell<Option<FutureDoor>> = GilCell::new(None);
 #[inline]
 pub fn door() -> &'static FutureDoor {
     // SAFETY: written once during import, before any future exists, and only read afterwards.
-    unsafe { DOOR.get().as_ref().expect("future::init opens the door before it makes a type") }
+    unsafe {
+        DOOR.get()
+            .as_ref()
+            .expect("future::init opens the door before it makes a type")
+    }
 }
 
 /// Imports them; called once.
 pub fn open() -> Python<()> {
     let native = import(c"_asyncio")?;
-    let from = |module: &CStr, name: &CStr| -> Python<*mut ffi::PyObject> { Ok(attribute(&import(module)?, name)?.into_ptr()) };
+    let from = |module: &CStr, name: &CStr| -> Python<*mut ffi::PyObject> {
+        Ok(attribute(&import(module)?, name)?.into_ptr())
+    };
     let of = |name: &CStr| from(c"_asyncio", name);
-    let only = |exists: bool, name: &CStr| if exists { of(name) } else { Ok(ptr::null_mut()) };
+    let only = |exists: bool, name: &CStr| {
+        if exists {
+            of(name)
+        } else {
+            Ok(ptr::null_mut())
+        }
+    };
     let late = compat::TASKS_IN_THREAD_STATE;
     let future_base = of(c"Future")?;
     let door = FutureDoor {

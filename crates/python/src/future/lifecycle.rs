@@ -78,7 +78,12 @@ unsafe fn fill_module_state(future: FutureRef) {
     let layout = layout();
     if layout.module_state != 0 {
         // SAFETY: the word lies in the base's storage and is a plain pointer there, not a reference.
-        unsafe { *future.object().byte_add(layout.module_state).cast::<usize>() = layout.module_state_value };
+        unsafe {
+            *future
+                .object()
+                .byte_add(layout.module_state)
+                .cast::<usize>() = layout.module_state_value
+        };
     }
 }
 
@@ -105,7 +110,11 @@ pub unsafe fn init(future: FutureRef, loop_: *mut ffi::PyObject) -> Python<()> {
         if !future.cell().loop_.is_null() {
             if compat::STRICT_INIT {
                 let name = Owned::new(ffi::PyType_GetName(ffi::Py_TYPE(future.object())))?;
-                ffi::PyErr_Format(ffi::PyExc_RuntimeError, c"%U object is already initialized".as_ptr(), name.as_ptr());
+                ffi::PyErr_Format(
+                    ffi::PyExc_RuntimeError,
+                    c"%U object is already initialized".as_ptr(),
+                    name.as_ptr(),
+                );
                 return Err(Raised);
             }
             reset(future);
@@ -121,7 +130,10 @@ pub unsafe fn init(future: FutureRef, loop_: *mut ffi::PyObject) -> Python<()> {
         super::cell::set_slot(&raw mut future.cell().loop_, loop_.as_ptr());
         let loop_ = Owned::from_borrowed(loop_.into_ptr());
         fill_module_state(future);
-        let debug = Owned::new(ffi::PyObject_CallMethodNoArgs(loop_.as_ptr(), names().get_debug))?;
+        let debug = Owned::new(ffi::PyObject_CallMethodNoArgs(
+            loop_.as_ptr(),
+            names().get_debug,
+        ))?;
         match ffi::PyObject_IsTrue(debug.as_ptr()) {
             -1 => Err(Raised),
             0 => Ok(()),
@@ -137,18 +149,27 @@ unsafe fn reset(future: FutureRef) {
         future.clear();
         let cell = future.cell();
         cell.state = super::cell::State::Pending;
-        (cell.failed, cell.log_traceback, cell.blocking, cell.direct) = (false, false, false, false);
+        (cell.failed, cell.log_traceback, cell.blocking, cell.direct) =
+            (false, false, false, false);
     }
 }
 
 /// `tp_new` of both types: an instance that is not initialised.
-pub unsafe extern "C" fn tp_new(kind: *mut ffi::PyTypeObject, _: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn tp_new(
+    kind: *mut ffi::PyTypeObject,
+    _: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython passes a type that inherits from ours.
     unsafe { (*kind).tp_alloc.unwrap_or(ffi::PyType_GenericAlloc)(kind, 0) }
 }
 
 /// `tp_init` of `_core.Future`.
-pub unsafe extern "C" fn tp_init(object: *mut ffi::PyObject, args: *mut ffi::PyObject, keywords: *mut ffi::PyObject) -> c_int {
+pub unsafe extern "C" fn tp_init(
+    object: *mut ffi::PyObject,
+    args: *mut ffi::PyObject,
+    keywords: *mut ffi::PyObject,
+) -> c_int {
     // SAFETY: CPython calls this on an instance; the format asks for one object.
     unsafe {
         let mut given = [ptr::null_mut()];
@@ -190,16 +211,26 @@ pub unsafe fn traverse_base(
                 return result;
             }
         }
-        (*base).tp_traverse.map_or(0, |traverse| traverse(object, visit, arg))
+        (*base)
+            .tp_traverse
+            .map_or(0, |traverse| traverse(object, visit, arg))
     }
 }
 
 /// `tp_traverse` of `_core.Future`.
-pub unsafe extern "C" fn tp_traverse(object: *mut ffi::PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+pub unsafe extern "C" fn tp_traverse(
+    object: *mut ffi::PyObject,
+    visit: ffi::visitproc,
+    arg: *mut c_void,
+) -> c_int {
     // SAFETY: the collector calls this on an instance.
     unsafe {
         let result = traverse_base(door().future_base, object, visit, arg);
-        if result != 0 { result } else { FutureRef::of::<OfFuture>(object).traverse(visit, arg) }
+        if result != 0 {
+            result
+        } else {
+            FutureRef::of::<OfFuture>(object).traverse(visit, arg)
+        }
     }
 }
 
@@ -242,10 +273,16 @@ unsafe fn never_retrieved(future: FutureRef) {
         future.cell().log_traceback = false;
         let raised = compat::take_raised();
         let exception = Owned::from_borrowed(future.cell().value);
-        let entries = [(names().exception, exception.as_ptr()), (names().future, future.object())];
+        let entries = [
+            (names().exception, exception.as_ptr()),
+            (names().future, future.object()),
+        ];
         let message = || {
             let name = Owned::new(ffi::PyType_GetName(ffi::Py_TYPE(future.object())))?;
-            Owned::new(ffi::PyUnicode_FromFormat(c"%U exception was never retrieved".as_ptr(), name.as_ptr()))
+            Owned::new(ffi::PyUnicode_FromFormat(
+                c"%U exception was never retrieved".as_ptr(),
+                name.as_ptr(),
+            ))
         };
         let _: Python<()> = message().and_then(|message| report(future, message, &entries));
         compat::set_raised(raised);
@@ -256,22 +293,38 @@ unsafe fn never_retrieved(future: FutureRef) {
 ///
 /// # Safety
 /// The objects live.
-pub unsafe fn report(future: FutureRef, message: Owned, entries: &[(*mut ffi::PyObject, *mut ffi::PyObject)]) -> Python<()> {
+pub unsafe fn report(
+    future: FutureRef,
+    message: Owned,
+    entries: &[(*mut ffi::PyObject, *mut ffi::PyObject)],
+) -> Python<()> {
     // SAFETY: the dict is fresh; a handler that fails is reported as unraisable.
     unsafe {
         let context = Owned::new(ffi::PyDict_New())?;
-        let source = future.cell().rare.as_deref().and_then(|rare: &Rare| rare.source_traceback.clone());
+        let source = future
+            .cell()
+            .rare
+            .as_deref()
+            .and_then(|rare: &Rare| rare.source_traceback.clone());
         let first = (names().message, message.as_ptr());
-        let last = source.as_ref().map(|source| (names().source_traceback, source.as_ptr()));
+        let last = source
+            .as_ref()
+            .map(|source| (names().source_traceback, source.as_ptr()));
         for (key, value) in std::iter::once(&first).chain(entries).chain(last.iter()) {
             if ffi::PyDict_SetItem(context.as_ptr(), *key, *value) != 0 {
                 return Err(Raised);
             }
         }
         if future.cell().loop_.is_null() {
-            return Err(raise(ffi::PyExc_RuntimeError, "Future object is not initialized."));
+            return Err(raise(
+                ffi::PyExc_RuntimeError,
+                "Future object is not initialized.",
+            ));
         }
-        let handler = Owned::new(ffi::PyObject_GetAttr(future.cell().loop_, names().call_exception_handler))?;
+        let handler = Owned::new(ffi::PyObject_GetAttr(
+            future.cell().loop_,
+            names().call_exception_handler,
+        ))?;
         if Owned::new(ffi::PyObject_CallOneArg(handler.as_ptr(), context.as_ptr())).is_err() {
             ffi::PyErr_WriteUnraisable(handler.as_ptr());
         }

@@ -26,10 +26,15 @@ pub fn none_or_null(done: Python<()>) -> *mut ffi::PyObject {
 #[inline]
 pub fn bool_or_null(truth: Python<bool>) -> *mut ffi::PyObject {
     // SAFETY: the GIL is held.
-    truth.map_or(ptr::null_mut(), |truth| unsafe { ffi::PyBool_FromLong(truth.into()) })
+    truth.map_or(ptr::null_mut(), |truth| unsafe {
+        ffi::PyBool_FromLong(truth.into())
+    })
 }
 
-pub unsafe extern "C" fn result<K: Kind>(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn result<K: Kind>(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance that it keeps alive.
     unsafe {
         let future = FutureRef::of::<K>(object);
@@ -41,7 +46,10 @@ pub unsafe extern "C" fn result<K: Kind>(object: *mut ffi::PyObject, _: *mut ffi
     }
 }
 
-pub unsafe extern "C" fn exception<K: Kind>(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn exception<K: Kind>(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance that it keeps alive.
     unsafe {
         let future = FutureRef::of::<K>(object);
@@ -53,7 +61,10 @@ pub unsafe extern "C" fn exception<K: Kind>(object: *mut ffi::PyObject, _: *mut 
     }
 }
 
-pub unsafe extern "C" fn set_result<K: Kind>(object: *mut ffi::PyObject, value: *mut ffi::PyObject) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn set_result<K: Kind>(
+    object: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance that it keeps alive.
     unsafe {
         let future = FutureRef::of::<K>(object);
@@ -61,7 +72,10 @@ pub unsafe extern "C" fn set_result<K: Kind>(object: *mut ffi::PyObject, value: 
     }
 }
 
-pub unsafe extern "C" fn set_exception<K: Kind>(object: *mut ffi::PyObject, value: *mut ffi::PyObject) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn set_exception<K: Kind>(
+    object: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance that it keeps alive.
     unsafe {
         let future = FutureRef::of::<K>(object);
@@ -84,7 +98,10 @@ pub unsafe extern "C" fn add_done_callback<K: Kind>(
             call.keywords("add_done_callback", [names().context], &mut context)?;
             let future = FutureRef::of::<K>(object);
             if future.cell().loop_.is_null() {
-                return Err(crate::ffi::args::raise(ffi::PyExc_RuntimeError, "uninitialized Future object"));
+                return Err(crate::ffi::args::raise(
+                    ffi::PyExc_RuntimeError,
+                    "uninitialized Future object",
+                ));
             }
             callbacks::add_callable(future, call.positional[0], context[0])
         };
@@ -122,7 +139,9 @@ pub unsafe extern "C" fn cancel<K: Kind>(
             call.keywords("cancel", [names().msg], &mut message)?;
             if let [given] = call.positional {
                 if !message[0].is_null() {
-                    return Err(raise_type_error("argument for cancel() given by name ('msg') and position (1)"));
+                    return Err(raise_type_error(
+                        "argument for cancel() given by name ('msg') and position (1)",
+                    ));
                 }
                 message[0] = *given;
             }
@@ -138,17 +157,30 @@ pub unsafe extern "C" fn cancel<K: Kind>(
     }
 }
 
-pub unsafe extern "C" fn cancelled<K: Kind>(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn cancelled<K: Kind>(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
-    bool_or_null(Ok(unsafe { FutureRef::of::<K>(object).cell().state == State::Cancelled }))
+    bool_or_null(Ok(unsafe {
+        FutureRef::of::<K>(object).cell().state == State::Cancelled
+    }))
 }
 
-pub unsafe extern "C" fn done<K: Kind>(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn done<K: Kind>(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
-    bool_or_null(Ok(unsafe { FutureRef::of::<K>(object).cell().state != State::Pending }))
+    bool_or_null(Ok(unsafe {
+        FutureRef::of::<K>(object).cell().state != State::Pending
+    }))
 }
 
-pub unsafe extern "C" fn get_loop<K: Kind>(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn get_loop<K: Kind>(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
     unsafe {
         let future = FutureRef::of::<K>(object);
@@ -156,7 +188,10 @@ pub unsafe extern "C" fn get_loop<K: Kind>(object: *mut ffi::PyObject, _: *mut f
     }
 }
 
-pub unsafe extern "C" fn make_cancelled_error<K: Kind>(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn make_cancelled_error<K: Kind>(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance that it keeps alive.
     unsafe { or_null(outcome::cancelled_error(FutureRef::of::<K>(object))) }
 }

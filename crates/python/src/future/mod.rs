@@ -21,20 +21,30 @@ pub mod soon;
 pub use attributes::{or_none, status, truth};
 pub use lifecycle::new;
 
-use crate::ffi::{Python, Raised, compat, stop_iteration, types::{self, Type}};
+use crate::ffi::{
+    Python, Raised, compat, stop_iteration,
+    types::{self, Type},
+};
 use layout::Kind;
 use pyo3_ffi as ffi;
 use std::ffi::c_void;
 
 /// `__class_getitem__`, as asyncio has it.
-unsafe extern "C" fn class_getitem(kind: *mut ffi::PyObject, item: *mut ffi::PyObject) -> *mut ffi::PyObject {
+unsafe extern "C" fn class_getitem(
+    kind: *mut ffi::PyObject,
+    item: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: both are live.
     unsafe { ffi::Py_GenericAlias(kind, item) }
 }
 
 /// The methods that both types have, but for what a task replaces.
 pub fn shared_methods<K: Kind>() -> Vec<ffi::PyMethodDef> {
-    let mut await_method = types::noargs(c"__await__", awaiter::await_method::<K>, c"__await__($self, /)\n--\n\nReturn an iterator to be used in await expression.");
+    let mut await_method = types::noargs(
+        c"__await__",
+        awaiter::await_method::<K>,
+        c"__await__($self, /)\n--\n\nReturn an iterator to be used in await expression.",
+    );
     // The slot wrapper of the same name is there first and would return the future itself.
     await_method.ml_flags |= ffi::METH_COEXIST;
     vec![
@@ -56,17 +66,37 @@ pub fn shared_methods<K: Kind>() -> Vec<ffi::PyMethodDef> {
 pub fn shared_attributes<K: Kind>() -> Vec<ffi::PyGetSetDef> {
     let mut all = vec![
         types::attribute(c"_state", attributes::state::<K>, None),
-        types::attribute(c"_asyncio_future_blocking", attributes::blocking::<K>, Some(attributes::set_blocking::<K>)),
+        types::attribute(
+            c"_asyncio_future_blocking",
+            attributes::blocking::<K>,
+            Some(attributes::set_blocking::<K>),
+        ),
         types::attribute(c"_loop", attributes::loop_::<K>, None),
         types::attribute(c"_callbacks", attributes::callbacks::<K>, None),
         types::attribute(c"_result", attributes::result::<K>, None),
         types::attribute(c"_exception", attributes::exception::<K>, None),
-        types::attribute(c"_log_traceback", attributes::log_traceback::<K>, Some(attributes::set_log_traceback::<K>)),
-        types::attribute(c"_source_traceback", attributes::source_traceback::<K>, None),
-        types::attribute(c"_cancel_message", attributes::cancel_message::<K>, Some(attributes::set_cancel_message::<K>)),
+        types::attribute(
+            c"_log_traceback",
+            attributes::log_traceback::<K>,
+            Some(attributes::set_log_traceback::<K>),
+        ),
+        types::attribute(
+            c"_source_traceback",
+            attributes::source_traceback::<K>,
+            None,
+        ),
+        types::attribute(
+            c"_cancel_message",
+            attributes::cancel_message::<K>,
+            Some(attributes::set_cancel_message::<K>),
+        ),
     ];
     if compat::TASKS_IN_THREAD_STATE {
-        all.push(types::attribute(c"_asyncio_awaited_by", attributes::awaited_by, None));
+        all.push(types::attribute(
+            c"_asyncio_awaited_by",
+            attributes::awaited_by,
+            None,
+        ));
     }
     all
 }
@@ -89,12 +119,24 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     awaiter::init()?;
     let mut methods = shared_methods::<layout::OfFuture>();
     methods.extend([
-        types::one(c"set_result", methods::set_result::<layout::OfFuture>, c"set_result($self, result, /)\n--\n\nMark the future done and set its result."),
-        types::one(c"set_exception", methods::set_exception::<layout::OfFuture>, c"set_exception($self, exception, /)\n--\n\nMark the future done and set an exception."),
+        types::one(
+            c"set_result",
+            methods::set_result::<layout::OfFuture>,
+            c"set_result($self, result, /)\n--\n\nMark the future done and set its result.",
+        ),
+        types::one(
+            c"set_exception",
+            methods::set_exception::<layout::OfFuture>,
+            c"set_exception($self, exception, /)\n--\n\nMark the future done and set an exception.",
+        ),
     ]);
     let mut slots = shared_slots::<layout::OfFuture>();
     slots.extend([
-        (ffi::Py_tp_doc, c"Future(*, loop=<unrepresentable>)\n--\n\nA result that is not there yet.".as_ptr() as *mut c_void),
+        (
+            ffi::Py_tp_doc,
+            c"Future(*, loop=<unrepresentable>)\n--\n\nA result that is not there yet.".as_ptr()
+                as *mut c_void,
+        ),
         (ffi::Py_tp_init, lifecycle::tp_init as *mut c_void),
         (ffi::Py_tp_repr, lifecycle::tp_repr as *mut c_void),
         (ffi::Py_tp_traverse, lifecycle::tp_traverse as *mut c_void),
@@ -102,7 +144,10 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
         (ffi::Py_tp_finalize, lifecycle::tp_finalize as *mut c_void),
         (ffi::Py_tp_dealloc, lifecycle::tp_dealloc as *mut c_void),
         (ffi::Py_tp_methods, types::table_of(methods)),
-        (ffi::Py_tp_getset, types::table_of(shared_attributes::<layout::OfFuture>())),
+        (
+            ffi::Py_tp_getset,
+            types::table_of(shared_attributes::<layout::OfFuture>()),
+        ),
     ]);
     let base = door::door().future_base;
     let offset = lifecycle::cell_offset(base);

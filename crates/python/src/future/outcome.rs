@@ -30,7 +30,11 @@ fn invalid_state(message: &str) -> Raised {
 /// Fails with asyncio's message unless the future is pending.
 unsafe fn ensure_pending(future: FutureRef) -> Python<()> {
     // SAFETY: the caller's contract.
-    if unsafe { future.cell().state } != State::Pending { Err(invalid_state("invalid state")) } else { Ok(()) }
+    if unsafe { future.cell().state } != State::Pending {
+        Err(invalid_state("invalid state"))
+    } else {
+        Ok(())
+    }
 }
 
 /// Ends the future with `result` (borrowed).
@@ -86,7 +90,8 @@ pub unsafe fn set_exception(future: FutureRef, exception: *mut ffi::PyObject) ->
 
 /// StopIteration cannot be raised into a coroutine: an error, or (3.13+) a RuntimeError that has it as its cause.
 unsafe fn storable(exception: Owned) -> Python<Owned> {
-    const MESSAGE: &str = "StopIteration interacts badly with generators and cannot be raised into a Future";
+    const MESSAGE: &str =
+        "StopIteration interacts badly with generators and cannot be raised into a Future";
     // SAFETY: the exception is live.
     unsafe {
         let stop = ffi::PyExc_StopIteration;
@@ -99,8 +104,14 @@ unsafe fn storable(exception: Owned) -> Python<Owned> {
         if ffi::PyErr_GivenExceptionMatches(exception.as_ptr(), stop) == 0 {
             return Ok(exception);
         }
-        let text = Owned::new(ffi::PyUnicode_FromStringAndSize(MESSAGE.as_ptr().cast(), MESSAGE.len() as isize))?;
-        let error = Owned::new(ffi::PyObject_CallOneArg(ffi::PyExc_RuntimeError, text.as_ptr()))?;
+        let text = Owned::new(ffi::PyUnicode_FromStringAndSize(
+            MESSAGE.as_ptr().cast(),
+            MESSAGE.len() as isize,
+        ))?;
+        let error = Owned::new(ffi::PyObject_CallOneArg(
+            ffi::PyExc_RuntimeError,
+            text.as_ptr(),
+        ))?;
         ffi::PyException_SetCause(error.as_ptr(), exception.clone().into_ptr());
         ffi::PyException_SetContext(error.as_ptr(), exception.into_ptr());
         Ok(error)
@@ -149,7 +160,13 @@ pub unsafe fn set_cancel_message(future: FutureRef, message: *mut ffi::PyObject)
 /// The future lives.
 pub unsafe fn cancel_message(future: FutureRef) -> Option<Owned> {
     // SAFETY: the borrow ends with the clone.
-    unsafe { future.cell().rare.as_ref().and_then(|rare| rare.cancel_message.clone()) }
+    unsafe {
+        future
+            .cell()
+            .rare
+            .as_ref()
+            .and_then(|rare| rare.cancel_message.clone())
+    }
 }
 
 /// The CancelledError that this future raises: the one that ended its task, once, else a new one with the message.
@@ -159,11 +176,19 @@ pub unsafe fn cancel_message(future: FutureRef) -> Option<Owned> {
 pub unsafe fn cancelled_error(future: FutureRef) -> Python<Owned> {
     // SAFETY: the borrow ends before the class is called.
     unsafe {
-        if let Some(saved) = future.cell().rare.as_mut().and_then(|rare| rare.cancelled_error.take()) {
+        if let Some(saved) = future
+            .cell()
+            .rare
+            .as_mut()
+            .and_then(|rare| rare.cancelled_error.take())
+        {
             return Ok(saved);
         }
         match cancel_message(future) {
-            Some(message) => Owned::new(ffi::PyObject_CallOneArg(door().cancelled_error, message.as_ptr())),
+            Some(message) => Owned::new(ffi::PyObject_CallOneArg(
+                door().cancelled_error,
+                message.as_ptr(),
+            )),
             None => Owned::new(ffi::PyObject_CallNoArgs(door().cancelled_error)),
         }
     }
@@ -205,7 +230,10 @@ unsafe fn failure(future: FutureRef) -> Python<Owned> {
         let cell = future.cell();
         cell.log_traceback = false;
         let exception = Owned::from_borrowed(cell.value);
-        let saved = cell.rare.as_mut().and_then(|rare| rare.exception_traceback.take());
+        let saved = cell
+            .rare
+            .as_mut()
+            .and_then(|rare| rare.exception_traceback.take());
         let traceback = saved.as_ref().map_or(ffi::Py_None(), Owned::as_ptr);
         if ffi::PyException_SetTraceback(exception.as_ptr(), traceback) != 0 {
             return Err(Raised);

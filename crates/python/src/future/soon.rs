@@ -46,7 +46,11 @@ unsafe fn check(loop_: Loop) -> Python<()> {
         if loop_.parts().closed {
             return Err(raise(ffi::PyExc_RuntimeError, "Event loop is closed"));
         }
-        Owned::new(ffi::PyObject_CallMethodNoArgs(loop_.object(), names()._check_thread)).map(drop)
+        Owned::new(ffi::PyObject_CallMethodNoArgs(
+            loop_.object(),
+            names()._check_thread,
+        ))
+        .map(drop)
     }
 }
 
@@ -67,7 +71,12 @@ pub unsafe fn call(
             let parts = loop_.parts();
             if !(parts.closed || parts.debug) {
                 let args = [arg];
-                return handle::call_soon(loop_, callable, &args[..usize::from(!arg.is_null())], context);
+                return handle::call_soon(
+                    loop_,
+                    callable,
+                    &args[..usize::from(!arg.is_null())],
+                    context,
+                );
             }
         }
         through_method(future.cell().loop_, callable, arg, context)
@@ -92,7 +101,12 @@ unsafe fn through_method(
         } else {
             3
         };
-        let handle = ffi::PyObject_VectorcallMethod(names().call_soon, stack.as_ptr(), count, door().context_keyword);
+        let handle = ffi::PyObject_VectorcallMethod(
+            names().call_soon,
+            stack.as_ptr(),
+            count,
+            door().context_keyword,
+        );
         Owned::new(handle).map(drop)
     }
 }
@@ -101,7 +115,15 @@ unsafe fn through_method(
 pub fn current_loop() -> Python<Owned> {
     // SAFETY: the module lives; the name ends in NUL.
     unsafe {
-        let get = Owned::new(ffi::PyObject_GetAttrString(door().events, c"get_event_loop".as_ptr()))?;
-        Owned::new(ffi::PyObject_Vectorcall(get.as_ptr(), ptr::null(), 0, ptr::null_mut()))
+        let get = Owned::new(ffi::PyObject_GetAttrString(
+            door().events,
+            c"get_event_loop".as_ptr(),
+        ))?;
+        Owned::new(ffi::PyObject_Vectorcall(
+            get.as_ptr(),
+            ptr::null(),
+            0,
+            ptr::null_mut(),
+        ))
     }
 }

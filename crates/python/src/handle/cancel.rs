@@ -56,12 +56,18 @@ unsafe fn none_or_raised(done: Python<()>) -> *mut ffi::PyObject {
     }
 }
 
-pub unsafe extern "C" fn cancel_handle(handle: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn cancel_handle(
+    handle: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance of the type.
     unsafe { none_or_raised(cancel_native(handle, false)) }
 }
 
-pub unsafe extern "C" fn cancel_timer(handle: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn cancel_timer(
+    handle: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance of the type; the reference keeps it alive while its own is released.
     unsafe {
         let alive = Owned::from_borrowed(handle);
@@ -82,12 +88,20 @@ unsafe fn locked(
             return what();
         }
         let lock = Owned::from_borrowed(lock);
-        if Owned::new(ffi::PyObject_CallMethodNoArgs(lock.as_ptr(), names().acquire)).is_err() {
+        if Owned::new(ffi::PyObject_CallMethodNoArgs(
+            lock.as_ptr(),
+            names().acquire,
+        ))
+        .is_err()
+        {
             return ptr::null_mut();
         }
         let result = what();
         let raised = compat::take_raised();
-        let released = Owned::new(ffi::PyObject_CallMethodNoArgs(lock.as_ptr(), names().release));
+        let released = Owned::new(ffi::PyObject_CallMethodNoArgs(
+            lock.as_ptr(),
+            names().release,
+        ));
         if !raised.is_null() {
             compat::set_raised(raised);
         } else if released.is_err() {
@@ -98,12 +112,18 @@ unsafe fn locked(
     }
 }
 
-pub unsafe extern "C" fn cancel_threadsafe(handle: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn cancel_threadsafe(
+    handle: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance of the type.
     unsafe { locked(handle, || none_or_raised(cancel_native(handle, false))) }
 }
 
-pub unsafe extern "C" fn cancelled_threadsafe(handle: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+pub unsafe extern "C" fn cancelled_threadsafe(
+    handle: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance of the type.
     unsafe { locked(handle, || ffi::PyBool_FromLong(is_cancelled(handle).into())) }
 }

@@ -88,7 +88,12 @@ unsafe fn announce(loop_: Loop, handle: Owned) -> Python<Owned> {
 unsafe fn note_source(handle: *mut ffi::PyObject) -> Python<()> {
     let stack = crate::door::cold(c"source_traceback", &[])?;
     // SAFETY: the slot lies inside and holds None.
-    unsafe { replace(slot(handle, door().slots.source_traceback), stack.into_ptr()) };
+    unsafe {
+        replace(
+            slot(handle, door().slots.source_traceback),
+            stack.into_ptr(),
+        )
+    };
     Ok(())
 }
 

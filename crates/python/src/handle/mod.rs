@@ -56,11 +56,17 @@ pub unsafe fn slot<'a>(handle: *mut ffi::PyObject, offset: isize) -> &'a mut *mu
 #[inline]
 unsafe fn timer_key<'a>(handle: *mut ffi::PyObject) -> &'a mut Option<TimerKey> {
     // SAFETY: the caller has a native timer, whose instance ends with this field.
-    unsafe { &mut *handle.byte_add(key_offset(door())).cast::<Option<TimerKey>>() }
+    unsafe {
+        &mut *handle
+            .byte_add(key_offset(door()))
+            .cast::<Option<TimerKey>>()
+    }
 }
 
 fn key_offset(door: &Door) -> usize {
-    door.slots.timer_size.next_multiple_of(align_of::<Option<TimerKey>>())
+    door.slots
+        .timer_size
+        .next_multiple_of(align_of::<Option<TimerKey>>())
 }
 
 /// Stores an owned reference and only then releases the old one, whose finalizer may look at the slot.

@@ -54,10 +54,16 @@ unsafe fn call_locked(
     unsafe {
         let lock = crate::door::cold(c"new_lock", &[])?;
         replace(slot(handle, door().slots.lock), lock.clone().into_ptr());
-        Owned::new(ffi::PyObject_CallMethodNoArgs(lock.as_ptr(), names().acquire))?;
+        Owned::new(ffi::PyObject_CallMethodNoArgs(
+            lock.as_ptr(),
+            names().acquire,
+        ))?;
         let done = call(loop_, handle, callback, args, context);
         let raised = compat::take_raised();
-        let released = Owned::new(ffi::PyObject_CallMethodNoArgs(lock.as_ptr(), names().release));
+        let released = Owned::new(ffi::PyObject_CallMethodNoArgs(
+            lock.as_ptr(),
+            names().release,
+        ));
         if raised.is_null() {
             return released.map(drop);
         }
@@ -79,7 +85,8 @@ unsafe fn call(
         if ffi::PyContext_Enter(context) != 0 {
             return failed(loop_, handle);
         }
-        let items = (&raw mut (*args.cast::<ffi::PyTupleObject>()).ob_item).cast::<*mut ffi::PyObject>();
+        let items =
+            (&raw mut (*args.cast::<ffi::PyTupleObject>()).ob_item).cast::<*mut ffi::PyObject>();
         let count = ffi::PyTuple_GET_SIZE(args) as usize;
         let result = vectorcall(callback, items, count);
         let left = ffi::PyContext_Exit(context);
@@ -102,7 +109,10 @@ unsafe fn failed(loop_: Loop, handle: *mut ffi::PyObject) -> Python<()> {
             return Err(Raised);
         }
         let exception = Owned::new(compat::take_raised())?;
-        crate::door::cold(c"callback_failed", &[loop_.object(), handle, exception.as_ptr()])?;
+        crate::door::cold(
+            c"callback_failed",
+            &[loop_.object(), handle, exception.as_ptr()],
+        )?;
         Ok(())
     }
 }

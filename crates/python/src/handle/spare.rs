@@ -17,7 +17,10 @@ struct Spare {
 }
 
 impl Spare {
-    const EMPTY: Spare = Spare { count: 0, objects: [ptr::null_mut(); MOST] };
+    const EMPTY: Spare = Spare {
+        count: 0,
+        objects: [ptr::null_mut(); MOST],
+    };
 }
 
 static HANDLES: GilCell<Spare> = GilCell::new(Spare::EMPTY);
@@ -56,7 +59,9 @@ pub unsafe fn take(kind: *mut ffi::PyTypeObject) -> *mut ffi::PyObject {
 /// Takes over the memory of a dead, untracked instance; false if it is not wanted.
 #[inline]
 pub unsafe fn give(handle: *mut ffi::PyObject, kind: *mut ffi::PyTypeObject) -> bool {
-    let Some(shelf) = shelf(kind) else { return false };
+    let Some(shelf) = shelf(kind) else {
+        return false;
+    };
     // SAFETY: the borrow ends here; the caller has the last use of the instance.
     unsafe {
         let spare = shelf.get();

@@ -14,11 +14,26 @@ fn visited(kind: *mut ffi::PyTypeObject) -> impl Iterator<Item = isize> {
     let s = &door().slots;
     // SAFETY: set at import.
     let (timer, threadsafe) = unsafe { (kind == *TIMER.get(), kind == *THREADSAFE.get()) };
-    let every = [s.callback, s.args, s.loop_, s.context, s.cancelled, s.source_traceback, s.repr];
-    every.into_iter().chain(timer.then_some(s.when)).chain(threadsafe.then_some(s.lock))
+    let every = [
+        s.callback,
+        s.args,
+        s.loop_,
+        s.context,
+        s.cancelled,
+        s.source_traceback,
+        s.repr,
+    ];
+    every
+        .into_iter()
+        .chain(timer.then_some(s.when))
+        .chain(threadsafe.then_some(s.lock))
 }
 
-unsafe extern "C" fn traverse(handle: *mut ffi::PyObject, visit: ffi::visitproc, arg: *mut c_void) -> i32 {
+unsafe extern "C" fn traverse(
+    handle: *mut ffi::PyObject,
+    visit: ffi::visitproc,
+    arg: *mut c_void,
+) -> i32 {
     // SAFETY: the collector calls this on a live instance; the slots lie inside.
     unsafe {
         let kind = ffi::Py_TYPE(handle);
@@ -88,7 +103,11 @@ pub unsafe extern "C" fn dealloc(handle: *mut ffi::PyObject) {
 ///
 /// # Safety
 /// Called from a loop's traverse, with a live object.
-pub unsafe fn visit_on_agenda(object: *mut ffi::PyObject, visit: ffi::visitproc, arg: *mut c_void) -> i32 {
+pub unsafe fn visit_on_agenda(
+    object: *mut ffi::PyObject,
+    visit: ffi::visitproc,
+    arg: *mut c_void,
+) -> i32 {
     // SAFETY: the type is checked before the object is taken for a native handle.
     unsafe {
         if (is(object, &HANDLE) || is(object, &THREADSAFE))
@@ -104,18 +123,49 @@ pub unsafe fn visit_on_agenda(object: *mut ffi::PyObject, visit: ffi::visitproc,
 /// Makes the types and adds them to the module.
 pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     let door = door();
-    let cancel = |function| types::noargs(c"cancel", function, c"cancel($self, /)\n--\n\nCancel the callback.");
+    let cancel = |function| {
+        types::noargs(
+            c"cancel",
+            function,
+            c"cancel($self, /)\n--\n\nCancel the callback.",
+        )
+    };
     let plain = types::table([cancel(cancel_handle)]);
     let timer = types::table([cancel(cancel_timer)]);
     let locked = types::table([
         cancel(cancel_threadsafe),
-        types::noargs(c"cancelled", cancelled_threadsafe, c"cancelled($self, /)\n--\n\nWhether it was cancelled."),
+        types::noargs(
+            c"cancelled",
+            cancelled_threadsafe,
+            c"cancelled($self, /)\n--\n\nWhether it was cancelled.",
+        ),
     ]);
     let with_key = key_offset(door) + size_of::<Option<TimerKey>>();
-    make(module, &HANDLE, c"rondeau._core.Handle", door.handle, 0, plain)?;
-    make(module, &TIMER, c"rondeau._core.TimerHandle", door.timer_handle, with_key, timer)?;
+    make(
+        module,
+        &HANDLE,
+        c"rondeau._core.Handle",
+        door.handle,
+        0,
+        plain,
+    )?;
+    make(
+        module,
+        &TIMER,
+        c"rondeau._core.TimerHandle",
+        door.timer_handle,
+        with_key,
+        timer,
+    )?;
     if !door.threadsafe_handle.is_null() {
-        make(module, &THREADSAFE, c"rondeau._core._ThreadSafeHandle", door.threadsafe_handle, 0, locked)?;
+        make(
+            module,
+            &THREADSAFE,
+            c"rondeau._core._ThreadSafeHandle",
+            door.threadsafe_handle,
+            0,
+            locked,
+        )?;
     }
     Ok(())
 }

@@ -27,7 +27,10 @@ class WeakSet(_WeakSet):
         return _WeakSet.__contains__(self, task) or any(task is native for native in _native_tasks())
 ";
 
-unsafe extern "C" fn native_tasks(_: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+unsafe extern "C" fn native_tasks(
+    _: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     crate::future::methods::or_null(all())
 }
 
@@ -54,7 +57,11 @@ pub fn join() -> Python<()> {
             attribute(&native, c"_all_tasks")
         })?;
         let namespace = Owned::new(ffi::PyDict_New())?;
-        let method = types::table([types::noargs(c"_native_tasks", native_tasks, c"All native tasks.")]);
+        let method = types::table([types::noargs(
+            c"_native_tasks",
+            native_tasks,
+            c"All native tasks.",
+        )]);
         let function = Owned::new(ffi::PyCFunction_New(method.cast(), std::ptr::null_mut()))?;
         let name = Owned::new(ffi::PyUnicode_FromString(c"rondeau._core".as_ptr()))?;
         for (key, value) in [(c"_native_tasks", &function), (c"__name__", &name)] {
@@ -64,7 +71,9 @@ pub fn join() -> Python<()> {
         }
         source::run(SOURCE, &namespace)?;
         let class = ffi::PyDict_GetItemString(namespace.as_ptr(), c"WeakSet".as_ptr());
-        if class.is_null() || ffi::PyObject_SetAttrString(known.as_ptr(), c"__class__".as_ptr(), class) != 0 {
+        if class.is_null()
+            || ffi::PyObject_SetAttrString(known.as_ptr(), c"__class__".as_ptr(), class) != 0
+        {
             return Err(Raised);
         }
     }

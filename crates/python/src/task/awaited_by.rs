@@ -78,11 +78,23 @@ pub unsafe fn discard_object(future: *mut ffi::PyObject, task: *mut ffi::PyObjec
     unsafe { call(door().discard_from_awaited_by, future, task) }
 }
 
-unsafe fn call(function: *mut ffi::PyObject, future: *mut ffi::PyObject, task: *mut ffi::PyObject) -> Python<()> {
+unsafe fn call(
+    function: *mut ffi::PyObject,
+    future: *mut ffi::PyObject,
+    task: *mut ffi::PyObject,
+) -> Python<()> {
     if !compat::TASKS_IN_THREAD_STATE {
         return Ok(());
     }
     let args = [future, task];
     // SAFETY: the arguments live.
-    unsafe { Owned::new(ffi::PyObject_Vectorcall(function, args.as_ptr(), 2, ptr::null_mut())).map(drop) }
+    unsafe {
+        Owned::new(ffi::PyObject_Vectorcall(
+            function,
+            args.as_ptr(),
+            2,
+            ptr::null_mut(),
+        ))
+        .map(drop)
+    }
 }

@@ -46,8 +46,16 @@ pub unsafe fn cancel_object(object: &Owned, message: *mut ffi::PyObject) -> Pyth
             }
             return outcome::cancel(future, message);
         }
-        let message = if message.is_null() { ffi::Py_None() } else { message };
-        let answer = Owned::new(ffi::PyObject_CallMethodOneArg(object.as_ptr(), names().cancel, message))?;
+        let message = if message.is_null() {
+            ffi::Py_None()
+        } else {
+            message
+        };
+        let answer = Owned::new(ffi::PyObject_CallMethodOneArg(
+            object.as_ptr(),
+            names().cancel,
+            message,
+        ))?;
         match ffi::PyObject_IsTrue(answer.as_ptr()) {
             -1 => Err(Raised),
             truth => Ok(truth == 1),

@@ -48,7 +48,10 @@ impl TaskRef {
     #[inline]
     pub unsafe fn of(object: *mut ffi::PyObject) -> TaskRef {
         // SAFETY: the fields lie inside the instance.
-        TaskRef { object, cell: unsafe { object.byte_add(layout().task_cell).cast() } }
+        TaskRef {
+            object,
+            cell: unsafe { object.byte_add(layout().task_cell).cast() },
+        }
     }
 
     /// The Python object, borrowed.

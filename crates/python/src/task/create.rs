@@ -35,7 +35,8 @@ pub unsafe fn new(
             return object;
         }
         let task = TaskRef::of(object);
-        let made = lifecycle::attach(task.future(), loop_).and_then(|()| fill(task, coro, name, context, eager_start));
+        let made = lifecycle::attach(task.future(), loop_)
+            .and_then(|()| fill(task, coro, name, context, eager_start));
         if made.is_err() {
             lifecycle::release_keeping_error(object);
             return ptr::null_mut();
@@ -45,16 +46,33 @@ pub unsafe fn new(
 }
 
 /// `tp_init` of `_core.Task`.
-pub unsafe extern "C" fn tp_init(object: *mut ffi::PyObject, args: *mut ffi::PyObject, keywords: *mut ffi::PyObject) -> c_int {
+pub unsafe extern "C" fn tp_init(
+    object: *mut ffi::PyObject,
+    args: *mut ffi::PyObject,
+    keywords: *mut ffi::PyObject,
+) -> c_int {
     // SAFETY: CPython calls this on an instance that it keeps alive; the format asks for as many objects as there are names.
     unsafe {
         let mut given = [ptr::null_mut(); 5];
-        let known = [c"coro", c"loop", c"name", c"context", c"eager_start"].map(|name| name.as_ptr());
+        let known =
+            [c"coro", c"loop", c"name", c"context", c"eager_start"].map(|name| name.as_ptr());
         let [coro, loop_, name, context, eager] = known;
         let parsed = if compat::HAS_EAGER_START {
-            compat::parse_objects(args, keywords, c"O|$OOOO:Task", &[coro, loop_, name, context, eager, ptr::null()], &mut given)
+            compat::parse_objects(
+                args,
+                keywords,
+                c"O|$OOOO:Task",
+                &[coro, loop_, name, context, eager, ptr::null()],
+                &mut given,
+            )
         } else {
-            compat::parse_objects(args, keywords, c"O|$OOO:Task", &[coro, loop_, name, context, ptr::null()], &mut given)
+            compat::parse_objects(
+                args,
+                keywords,
+                c"O|$OOO:Task",
+                &[coro, loop_, name, context, ptr::null()],
+                &mut given,
+            )
         };
         if !parsed {
             return -1;
@@ -134,7 +152,11 @@ unsafe fn ask_coroutine(task: TaskRef, coro: *mut ffi::PyObject) -> Python<()> {
             -1 => Err(Raised),
             0 => {
                 task.cell().log_destroy_pending = false;
-                ffi::PyErr_Format(ffi::PyExc_TypeError, c"a coroutine was expected, got %R".as_ptr(), coro);
+                ffi::PyErr_Format(
+                    ffi::PyExc_TypeError,
+                    c"a coroutine was expected, got %R".as_ptr(),
+                    coro,
+                );
                 Err(Raised)
             }
             _ => Ok(()),
@@ -174,7 +196,10 @@ unsafe fn set_name(task: TaskRef, name: *mut ffi::PyObject) -> Python<()> {
             clear_slot(task.name());
         } else {
             // Who reads the base's word from outside wants a str or an int there.
-            set_slot(task.name(), Owned::new(ffi::PyLong_FromUnsignedLongLong(number))?.into_ptr());
+            set_slot(
+                task.name(),
+                Owned::new(ffi::PyLong_FromUnsignedLongLong(number))?.into_ptr(),
+            );
         }
         Ok(())
     }
@@ -197,7 +222,10 @@ pub unsafe fn text(name: *mut ffi::PyObject) -> Python<Owned> {
 unsafe fn loop_is_running(task: TaskRef) -> Python<bool> {
     // SAFETY: the loop is kept alive by the task.
     unsafe {
-        let answer = Owned::new(ffi::PyObject_CallMethodNoArgs(task.future().cell().loop_, names().is_running))?;
+        let answer = Owned::new(ffi::PyObject_CallMethodNoArgs(
+            task.future().cell().loop_,
+            names().is_running,
+        ))?;
         Ok(answer.as_ptr() == ffi::Py_True())
     }
 }
@@ -226,6 +254,11 @@ pub unsafe fn schedule_callable(task: TaskRef, exception: *mut ffi::PyObject) ->
     // SAFETY: the context is kept alive by `call`.
     unsafe {
         let step = wrapper::step(task.object(), exception)?;
-        soon::call(task.future(), step.as_ptr(), ptr::null_mut(), *task.context())
+        soon::call(
+            task.future(),
+            step.as_ptr(),
+            ptr::null_mut(),
+            *task.context(),
+        )
     }
 }

@@ -11,7 +11,14 @@ use std::ptr;
 unsafe fn swap_current(loop_: &Owned, task: *mut ffi::PyObject) -> Python<Owned> {
     let args = [loop_.as_ptr(), task];
     // SAFETY: the function exists wherever eager starts do; the arguments live.
-    unsafe { Owned::new(ffi::PyObject_Vectorcall(door().swap_current_task, args.as_ptr(), 2, ptr::null_mut())) }
+    unsafe {
+        Owned::new(ffi::PyObject_Vectorcall(
+            door().swap_current_task,
+            args.as_ptr(),
+            2,
+            ptr::null_mut(),
+        ))
+    }
 }
 
 /// Runs the first step as the current task and gives that place back to who had it.
@@ -26,7 +33,11 @@ pub unsafe fn start(task: TaskRef) -> Python<()> {
         let context = Owned::from_borrowed(*task.context());
         let previous = swap_current(&loop_, task.object())?;
         let done = in_context(task, &context);
-        let raised = if done.is_err() { compat::take_raised() } else { ptr::null_mut() };
+        let raised = if done.is_err() {
+            compat::take_raised()
+        } else {
+            ptr::null_mut()
+        };
         let back = swap_current(&loop_, previous.as_ptr());
         if task.future().cell().state != State::Pending {
             clear_slot(task.coro());
@@ -53,7 +64,11 @@ unsafe fn in_context(task: TaskRef, context: &Owned) -> Python<()> {
             return Err(Raised);
         }
         let done = step::step(task, None);
-        let raised = if done.is_err() { compat::take_raised() } else { ptr::null_mut() };
+        let raised = if done.is_err() {
+            compat::take_raised()
+        } else {
+            ptr::null_mut()
+        };
         let left = ffi::PyContext_Exit(context.as_ptr());
         if !raised.is_null() {
             if left != 0 {

@@ -17,7 +17,11 @@ pub unsafe extern "C" fn tp_repr(object: *mut ffi::PyObject) -> *mut ffi::PyObje
 }
 
 /// `tp_traverse`.
-pub unsafe extern "C" fn tp_traverse(object: *mut ffi::PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+pub unsafe extern "C" fn tp_traverse(
+    object: *mut ffi::PyObject,
+    visit: ffi::visitproc,
+    arg: *mut c_void,
+) -> c_int {
     // SAFETY: the collector calls this on an instance.
     unsafe {
         let task = TaskRef::of(object);
@@ -26,7 +30,11 @@ pub unsafe extern "C" fn tp_traverse(object: *mut ffi::PyObject, visit: ffi::vis
             return result;
         }
         let result = task.traverse(visit, arg);
-        if result != 0 { result } else { task.future().traverse(visit, arg) }
+        if result != 0 {
+            result
+        } else {
+            task.future().traverse(visit, arg)
+        }
     }
 }
 
@@ -66,8 +74,11 @@ unsafe fn destroyed(task: TaskRef) {
     // SAFETY: the exception that is on its way out is kept; a failure in here is dropped, as asyncio does.
     unsafe {
         let raised = compat::take_raised();
-        let message = Owned::new(ffi::PyUnicode_FromString(c"Task was destroyed but it is pending!".as_ptr()));
-        let _: Python<()> = message.and_then(|message| report(task.future(), message, &[(names().task, task.object())]));
+        let message = Owned::new(ffi::PyUnicode_FromString(
+            c"Task was destroyed but it is pending!".as_ptr(),
+        ));
+        let _: Python<()> = message
+            .and_then(|message| report(task.future(), message, &[(names().task, task.object())]));
         compat::set_raised(raised);
     }
 }
@@ -81,7 +92,8 @@ pub unsafe extern "C" fn tp_dealloc(object: *mut ffi::PyObject) {
         registry::unlink(task);
         if kind == layout().task {
             let future = task.future().cell();
-            let reports = future.log_traceback || (future.state == State::Pending && task.cell().log_destroy_pending);
+            let reports = future.log_traceback
+                || (future.state == State::Pending && task.cell().log_destroy_pending);
             if reports && ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
                 return;
             }

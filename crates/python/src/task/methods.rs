@@ -11,30 +11,52 @@ use pyo3_ffi as ffi;
 use std::ffi::{c_int, c_void};
 use std::ptr;
 
-unsafe extern "C" fn unsupported_result(_: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+unsafe extern "C" fn unsupported_result(
+    _: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: RuntimeError is live.
-    unsafe { raise(ffi::PyExc_RuntimeError, "Task does not support set_result operation") };
+    unsafe {
+        raise(
+            ffi::PyExc_RuntimeError,
+            "Task does not support set_result operation",
+        )
+    };
     ptr::null_mut()
 }
 
-unsafe extern "C" fn unsupported_exception(_: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+unsafe extern "C" fn unsupported_exception(
+    _: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: RuntimeError is live.
-    unsafe { raise(ffi::PyExc_RuntimeError, "Task does not support set_exception operation") };
+    unsafe {
+        raise(
+            ffi::PyExc_RuntimeError,
+            "Task does not support set_exception operation",
+        )
+    };
     ptr::null_mut()
 }
 
-unsafe extern "C" fn cancelling(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+unsafe extern "C" fn cancelling(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
     unsafe { ffi::PyLong_FromUnsignedLongLong(TaskRef::of(object).cell().cancels.into()) }
 }
 
-unsafe extern "C" fn uncancel(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+unsafe extern "C" fn uncancel(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
     unsafe {
         let cell = TaskRef::of(object).cell();
         if cell.cancels > 0 {
             cell.cancels -= 1;
-            if cell.cancels == 0 {
+            if cell.cancels == 0 && crate::ffi::compat::UNCANCEL_TAKES_BACK {
                 cell.must_cancel = false;
             }
         }
@@ -56,7 +78,12 @@ unsafe extern "C" fn get_stack(
             let mut given = [ffi::Py_None()];
             call.keywords("get_stack", [names().limit], &mut given)?;
             let args = [object, given[0]];
-            Owned::new(ffi::PyObject_Vectorcall(door().task_get_stack, args.as_ptr(), 2, ptr::null_mut()))
+            Owned::new(ffi::PyObject_Vectorcall(
+                door().task_get_stack,
+                args.as_ptr(),
+                2,
+                ptr::null_mut(),
+            ))
         };
         or_null(stack())
     }
@@ -76,18 +103,29 @@ unsafe extern "C" fn print_stack(
             let mut given = [ffi::Py_None(); 2];
             call.keywords("print_stack", [names().limit, names().file], &mut given)?;
             let args = [object, given[0], given[1]];
-            Owned::new(ffi::PyObject_Vectorcall(door().task_print_stack, args.as_ptr(), 3, ptr::null_mut()))
+            Owned::new(ffi::PyObject_Vectorcall(
+                door().task_print_stack,
+                args.as_ptr(),
+                3,
+                ptr::null_mut(),
+            ))
         };
         or_null(print())
     }
 }
 
-unsafe extern "C" fn get_coro(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+unsafe extern "C" fn get_coro(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
     unsafe { or_none(*TaskRef::of(object).coro()) }
 }
 
-unsafe extern "C" fn get_context(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+unsafe extern "C" fn get_context(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
     unsafe { or_none(*TaskRef::of(object).context()) }
 }
@@ -109,24 +147,43 @@ unsafe fn name(task: TaskRef) -> Python<Owned> {
     }
 }
 
-unsafe extern "C" fn get_name(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+unsafe extern "C" fn get_name(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
     unsafe { or_null(name(TaskRef::of(object))) }
 }
 
-unsafe extern "C" fn set_name(object: *mut ffi::PyObject, value: *mut ffi::PyObject) -> *mut ffi::PyObject {
+unsafe extern "C" fn set_name(
+    object: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
-    unsafe { none_or_null(text(value).map(|text| set_slot(TaskRef::of(object).name(), text.into_ptr()))) }
+    unsafe {
+        none_or_null(text(value).map(|text| set_slot(TaskRef::of(object).name(), text.into_ptr())))
+    }
 }
 
-unsafe extern "C" fn log_destroy_pending(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+unsafe extern "C" fn log_destroy_pending(
+    object: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
-    bool_or_null(Ok(unsafe { TaskRef::of(object).cell().log_destroy_pending }))
+    bool_or_null(Ok(unsafe {
+        TaskRef::of(object).cell().log_destroy_pending
+    }))
 }
 
-unsafe extern "C" fn set_log_destroy_pending(object: *mut ffi::PyObject, value: *mut ffi::PyObject, _: *mut c_void) -> c_int {
+unsafe extern "C" fn set_log_destroy_pending(
+    object: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> c_int {
     // SAFETY: CPython calls this on an instance.
-    unsafe { status(truth(value).map(|truth| TaskRef::of(object).cell().log_destroy_pending = truth)) }
+    unsafe {
+        status(truth(value).map(|truth| TaskRef::of(object).cell().log_destroy_pending = truth))
+    }
 }
 
 unsafe extern "C" fn must_cancel(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
@@ -159,7 +216,11 @@ pub fn methods() -> Vec<ffi::PyMethodDef> {
         noargs(c"get_coro", get_coro, c"get_coro($self, /)\n--\n\n"),
     ];
     if crate::ffi::compat::HAS_EAGER_START {
-        all.push(noargs(c"get_context", get_context, c"get_context($self, /)\n--\n\n"));
+        all.push(noargs(
+            c"get_context",
+            get_context,
+            c"get_context($self, /)\n--\n\n",
+        ));
     }
     all
 }
@@ -168,7 +229,11 @@ pub fn methods() -> Vec<ffi::PyMethodDef> {
 pub fn attributes() -> Vec<ffi::PyGetSetDef> {
     use crate::ffi::types::attribute;
     vec![
-        attribute(c"_log_destroy_pending", log_destroy_pending, Some(set_log_destroy_pending)),
+        attribute(
+            c"_log_destroy_pending",
+            log_destroy_pending,
+            Some(set_log_destroy_pending),
+        ),
         attribute(c"_must_cancel", must_cancel, None),
         attribute(c"_coro", coro, None),
         attribute(c"_fut_waiter", fut_waiter, None),

@@ -27,7 +27,10 @@ pub mod wrapper;
 pub use create::new;
 pub use step::{run_step, run_wakeup};
 
-use crate::ffi::{Python, Raised, types::{self, Type}};
+use crate::ffi::{
+    Python, Raised,
+    types::{self, Type},
+};
 use crate::future::{self, layout};
 use cell::TaskCell;
 use pyo3_ffi as ffi;

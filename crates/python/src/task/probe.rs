@@ -19,12 +19,22 @@ const THREAD_STATE: usize = 1536;
 
 /// Offsets at which two readings differ.
 fn changed(before: &[usize], after: &[usize]) -> Vec<usize> {
-    (0..before.len()).filter(|&at| before[at] != after[at]).map(|at| at * 8).collect()
+    (0..before.len())
+        .filter(|&at| before[at] != after[at])
+        .map(|at| at * 8)
+        .collect()
 }
 
 fn call(function: *mut ffi::PyObject, args: &[*mut ffi::PyObject]) -> Python<Owned> {
     // SAFETY: function and arguments are live.
-    unsafe { Owned::new(ffi::PyObject_Vectorcall(function, args.as_ptr(), args.len(), ptr::null_mut())) }
+    unsafe {
+        Owned::new(ffi::PyObject_Vectorcall(
+            function,
+            args.as_ptr(),
+            args.len(),
+            ptr::null_mut(),
+        ))
+    }
 }
 
 /// The size of a future's storage.
@@ -68,9 +78,15 @@ fn fields(samples: &Samples, first: &Owned, second: &Owned) -> Python<()> {
 fn module_state(samples: &Samples) -> Python<Option<(usize, usize)>> {
     let loops = [samples.get(c"loop")?, samples.get(c"other")?];
     let futures = [samples.get(c"mine")?, samples.get(c"others")?];
-    let (a, b) = (words(&futures[0], future_size()), words(&futures[1], future_size()));
+    let (a, b) = (
+        words(&futures[0], future_size()),
+        words(&futures[1], future_size()),
+    );
     let at = 2;
-    let fits = a[at] == b[at] && a[at] != 0 && a[at + 1] == loops[0].as_ptr().addr() && b[at + 1] == loops[1].as_ptr().addr();
+    let fits = a[at] == b[at]
+        && a[at] != 0
+        && a[at + 1] == loops[0].as_ptr().addr()
+        && b[at + 1] == loops[1].as_ptr().addr();
     Ok(fits.then_some((at * 8, a[at])))
 }
 
@@ -80,15 +96,27 @@ fn edges(samples: &Samples, first: &Owned, second: &Owned) -> Python<Option<(usi
     let fresh = words(&future, future_size());
     call(door().add_to_awaited_by, &[future.as_ptr(), first.as_ptr()])?;
     let one = words(&future, future_size());
-    call(door().add_to_awaited_by, &[future.as_ptr(), second.as_ptr()])?;
+    call(
+        door().add_to_awaited_by,
+        &[future.as_ptr(), second.as_ptr()],
+    )?;
     let two = words(&future, future_size());
-    call(door().discard_from_awaited_by, &[future.as_ptr(), first.as_ptr()])?;
-    call(door().discard_from_awaited_by, &[future.as_ptr(), second.as_ptr()])?;
+    call(
+        door().discard_from_awaited_by,
+        &[future.as_ptr(), first.as_ptr()],
+    )?;
+    call(
+        door().discard_from_awaited_by,
+        &[future.as_ptr(), second.as_ptr()],
+    )?;
     let edge = match changed(&fresh, &one)[..] {
         [at] if one[at / 8] == first.as_ptr().addr() => at,
         _ => return Ok(None),
     };
-    let flags: Vec<usize> = changed(&one, &two).into_iter().filter(|&at| at != edge).collect();
+    let flags: Vec<usize> = changed(&one, &two)
+        .into_iter()
+        .filter(|&at| at != edge)
+        .collect();
     let [flags] = flags[..] else { return Ok(None) };
     let byte = (one[flags / 8] ^ two[flags / 8]).trailing_zeros() as usize / 8;
     let is_task = (flags + byte).wrapping_sub(1);
@@ -96,7 +124,10 @@ fn edges(samples: &Samples, first: &Owned, second: &Owned) -> Python<Option<(usi
         // SAFETY: the byte lies in the base's storage.
         unsafe { *object.as_ptr().cast::<u8>().add(is_task) }
     };
-    let fits = two[flags / 8] == one[flags / 8] | (1 << (8 * byte)) && byte > 0 && says(first) == 1 && says(&future) == 0;
+    let fits = two[flags / 8] == one[flags / 8] | (1 << (8 * byte))
+        && byte > 0
+        && says(first) == 1
+        && says(&future) == 0;
     Ok(fits.then_some((edge, is_task)))
 }
 
@@ -111,14 +142,20 @@ fn node(samples: &Samples, first: &Owned, second: &Owned) -> Python<Option<usize
         list::unregister(second_task)?;
         list::register(first_task)?;
         list::register(second_task)?;
-        let (a, b) = (words(first, samples.task_size), words(second, samples.task_size));
+        let (a, b) = (
+            words(first, samples.task_size),
+            words(second, samples.task_size),
+        );
         list::unregister(second_task)?;
         list::unregister(first_task)?;
         (linked, free, a, b)
     };
-    let [next, prev] = changed(&linked, &free)[..] else { return Ok(None) };
+    let [next, prev] = changed(&linked, &free)[..] else {
+        return Ok(None);
+    };
     let cleared = prev == next + 8 && free[next / 8] == 0 && free[prev / 8] == 0;
-    let adjacent = a[next / 8] == second.as_ptr().addr() + next && b[prev / 8] == first.as_ptr().addr() + next;
+    let adjacent =
+        a[next / 8] == second.as_ptr().addr() + next && b[prev / 8] == first.as_ptr().addr() + next;
     Ok((cleared && adjacent).then_some(next))
 }
 
@@ -153,7 +190,10 @@ fn running(loop_: &Owned, task: &Owned) -> Python<()> {
     let outside = at(found);
     let previous = call(door().swap_current_task, &[loop_.as_ptr(), task.as_ptr()])?;
     let during = at(found);
-    call(door().swap_current_task, &[loop_.as_ptr(), previous.as_ptr()])?;
+    call(
+        door().swap_current_task,
+        &[loop_.as_ptr(), previous.as_ptr()],
+    )?;
     let after = at(found);
     call(set.as_ptr(), &[before.as_ptr()])?;
     if let Some(offset) = found

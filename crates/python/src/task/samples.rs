@@ -48,7 +48,9 @@ pub fn words(object: &Owned, size: usize) -> Vec<usize> {
 
 /// The only offset at which `value` is found, from the third word on.
 fn only(words: &[usize], value: usize) -> Option<usize> {
-    let mut found = (2..words.len()).filter(|&at| words[at] == value).map(|at| at * 8);
+    let mut found = (2..words.len())
+        .filter(|&at| words[at] == value)
+        .map(|at| at * 8);
     found.next().filter(|_| found.next().is_none())
 }
 
@@ -69,7 +71,11 @@ impl Samples {
         // SAFETY: the namespace is a dict whose names were just assigned.
         unsafe {
             let object = ffi::PyDict_GetItemString(self.namespace.as_ptr(), name.as_ptr());
-            if object.is_null() { Err(Raised) } else { Ok(Owned::from_borrowed(object)) }
+            if object.is_null() {
+                Err(Raised)
+            } else {
+                Ok(Owned::from_borrowed(object))
+            }
         }
     }
 }
@@ -88,7 +94,14 @@ pub fn learn(more: impl FnOnce(&Samples) -> Python<()>) -> Python<()> {
     };
     let native = import(c"_asyncio")?;
     // SAFETY: the namespace is a dict and the name ends in NUL.
-    if unsafe { ffi::PyDict_SetItemString(samples.namespace.as_ptr(), c"asyncio".as_ptr(), native.as_ptr()) } != 0 {
+    if unsafe {
+        ffi::PyDict_SetItemString(
+            samples.namespace.as_ptr(),
+            c"asyncio".as_ptr(),
+            native.as_ptr(),
+        )
+    } != 0
+    {
         return Err(Raised);
     }
     samples.run(SOURCE)?;

@@ -40,7 +40,11 @@ pub unsafe fn run_wakeup(loop_: Loop, object: *mut ffi::PyObject) -> Python<()> 
 }
 
 #[inline]
-unsafe fn run(loop_: Loop, object: *mut ffi::PyObject, what: impl FnOnce(TaskRef) -> Python<()>) -> Python<()> {
+unsafe fn run(
+    loop_: Loop,
+    object: *mut ffi::PyObject,
+    what: impl FnOnce(TaskRef) -> Python<()>,
+) -> Python<()> {
     // SAFETY: the task is kept alive by the reference that was handed over; the thread's state keeps an entered context alive.
     unsafe {
         let task = TaskRef::of(object);
@@ -86,8 +90,17 @@ unsafe fn failed(loop_: Loop, object: *mut ffi::PyObject, unset: bool) -> Python
             return Err(Raised);
         }
         let callable = wrapper::step(task.as_ptr(), ptr::null_mut())?;
-        let handle = handle::new(loop_, callable.as_ptr(), &[], *TaskRef::of(task.as_ptr()).context())?;
-        core_door::cold(c"callback_failed", &[loop_.object(), handle.as_ptr(), exception.as_ptr()]).map(drop)
+        let handle = handle::new(
+            loop_,
+            callable.as_ptr(),
+            &[],
+            *TaskRef::of(task.as_ptr()).context(),
+        )?;
+        core_door::cold(
+            c"callback_failed",
+            &[loop_.object(), handle.as_ptr(), exception.as_ptr()],
+        )
+        .map(drop)
     }
 }
 
@@ -120,7 +133,9 @@ pub unsafe fn wake_by(task: TaskRef, future: *mut ffi::PyObject) -> Python<()> {
     // SAFETY: the future is kept alive, since the step lets go of the waiter.
     unsafe {
         let future = Owned::from_borrowed(future);
-        let Some(native) = layout().exact(future.as_ptr()) else { return wake_by_object(task, &future) };
+        let Some(native) = layout().exact(future.as_ptr()) else {
+            return wake_by_object(task, &future);
+        };
         awaited_by::discard(future.as_ptr(), task.object())?;
         match outcome::outcome(native) {
             Ok(Outcome::Result(_)) => step(task, None),
@@ -134,7 +149,10 @@ unsafe fn wake_by_object(task: TaskRef, future: &Owned) -> Python<()> {
     // SAFETY: the caller keeps both alive.
     unsafe {
         awaited_by::discard_object(future.as_ptr(), task.object())?;
-        match Owned::new(ffi::PyObject_CallMethodNoArgs(future.as_ptr(), names().result)) {
+        match Owned::new(ffi::PyObject_CallMethodNoArgs(
+            future.as_ptr(),
+            names().result,
+        )) {
             Ok(_) => step(task, None),
             Err(Raised) => step(task, Some(Owned::new(compat::take_raised())?)),
         }
@@ -152,7 +170,11 @@ pub unsafe fn step(task: TaskRef, exception: Option<Owned>) -> Python<()> {
         if task.future().cell().state != State::Pending {
             return Err(already_done(task, exception));
         }
-        let exception = if task.cell().must_cancel { Some(cancellation(task, exception)?) } else { exception };
+        let exception = if task.cell().must_cancel {
+            Some(cancellation(task, exception)?)
+        } else {
+            exception
+        };
         task.clear_waiter();
         let coro = *task.coro();
         if coro.is_null() {
@@ -187,7 +209,9 @@ unsafe fn already_done(task: TaskRef, exception: Option<Owned>) -> Raised {
 unsafe fn cancellation(task: TaskRef, exception: Option<Owned>) -> Python<Owned> {
     // SAFETY: the flag is cleared after Python code ran.
     unsafe {
-        let given = exception.filter(|given| ffi::PyErr_GivenExceptionMatches(given.as_ptr(), door().cancelled_error) != 0);
+        let given = exception.filter(|given| {
+            ffi::PyErr_GivenExceptionMatches(given.as_ptr(), door().cancelled_error) != 0
+        });
         let exception = match given {
             Some(given) => given,
             None => outcome::cancelled_error(task.future())?,
@@ -201,13 +225,18 @@ unsafe fn cancellation(task: TaskRef, exception: Option<Owned>) -> Python<Owned>
 unsafe fn thrown(task: TaskRef, coro: &Owned, exception: Owned) -> Python<()> {
     // SAFETY: coroutine and exception are live.
     unsafe {
-        let result = ffi::PyObject_CallMethodOneArg(coro.as_ptr(), names().throw, exception.as_ptr());
+        let result =
+            ffi::PyObject_CallMethodOneArg(coro.as_ptr(), names().throw, exception.as_ptr());
         drop(exception);
         if !result.is_null() {
             return wait::on(task, result);
         }
         let value = stop_iteration::take_value();
-        if value.is_null() { raised(task) } else { returned(task, Owned::from_owned(value)) }
+        if value.is_null() {
+            raised(task)
+        } else {
+            returned(task, Owned::from_owned(value))
+        }
     }
 }
 
@@ -221,7 +250,11 @@ unsafe fn returned(task: TaskRef, value: Owned) -> Python<()> {
             // It was cancelled in its last step.
             task.cell().must_cancel = false;
             let message = outcome::cancel_message(task.future());
-            return outcome::cancel(task.future(), message.as_ref().map_or(ptr::null_mut(), Owned::as_ptr)).map(drop);
+            return outcome::cancel(
+                task.future(),
+                message.as_ref().map_or(ptr::null_mut(), Owned::as_ptr),
+            )
+            .map(drop);
         }
         outcome::set_result(task.future(), value.as_ptr())
     }
@@ -233,7 +266,10 @@ unsafe fn raised(task: TaskRef) -> Python<()> {
     // SAFETY: the exception is ours once taken.
     unsafe {
         if ffi::PyErr_Occurred().is_null() {
-            raise(ffi::PyExc_SystemError, "the coroutine of a task failed without an exception");
+            raise(
+                ffi::PyExc_SystemError,
+                "the coroutine of a task failed without an exception",
+            );
         }
         let cancelled = ffi::PyErr_ExceptionMatches(door().cancelled_error) != 0;
         let exception = Owned::new(compat::take_raised())?;

@@ -40,7 +40,10 @@ unsafe fn on_native(task: TaskRef, future: FutureRef, result: Owned) -> Python<(
     // SAFETY: no borrow lives while Python code runs.
     unsafe {
         let cell = future.cell();
-        if result.as_ptr() == task.object() || cell.loop_ != task.future().cell().loop_ || !cell.blocking {
+        if result.as_ptr() == task.object()
+            || cell.loop_ != task.future().cell().loop_
+            || !cell.blocking
+        {
             return wrong_native(task, future, result);
         }
         awaited_by::add(result.as_ptr(), task.object())?;
@@ -53,7 +56,11 @@ unsafe fn on_native(task: TaskRef, future: FutureRef, result: Owned) -> Python<(
             callbacks::schedule(future, entry)?;
         }
         task.set_waiter(result.into_ptr());
-        if task.cell().must_cancel { pass_on_cancel(task) } else { Ok(()) }
+        if task.cell().must_cancel {
+            pass_on_cancel(task)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -78,7 +85,10 @@ unsafe fn pass_on_cancel(task: TaskRef) -> Python<()> {
     unsafe {
         let waiter = Owned::from_borrowed(task.cell().waiter);
         let message = outcome::cancel_message(task.future());
-        if cancel::cancel_object(&waiter, message.as_ref().map_or(ptr::null_mut(), Owned::as_ptr))? {
+        if cancel::cancel_object(
+            &waiter,
+            message.as_ref().map_or(ptr::null_mut(), Owned::as_ptr),
+        )? {
             task.cell().must_cancel = false;
         }
     }
@@ -93,7 +103,12 @@ unsafe fn on_object(task: TaskRef, result: Owned) -> Python<()> {
             return itself(task);
         }
         let mut blocking = ptr::null_mut();
-        if ffi::compat::PyObject_GetOptionalAttr(result.as_ptr(), names()._asyncio_future_blocking, &mut blocking) < 0 {
+        if ffi::compat::PyObject_GetOptionalAttr(
+            result.as_ptr(),
+            names()._asyncio_future_blocking,
+            &mut blocking,
+        ) < 0
+        {
             return Err(Raised);
         }
         if blocking.is_null() || blocking == ffi::Py_None() {
@@ -109,16 +124,30 @@ unsafe fn on_object(task: TaskRef, result: Owned) -> Python<()> {
             return without_await(task, &result);
         }
         awaited_by::add_object(result.as_ptr(), task.object())?;
-        if ffi::PyObject_SetAttr(result.as_ptr(), names()._asyncio_future_blocking, ffi::Py_False()) != 0 {
+        if ffi::PyObject_SetAttr(
+            result.as_ptr(),
+            names()._asyncio_future_blocking,
+            ffi::Py_False(),
+        ) != 0
+        {
             return Err(Raised);
         }
         let wakeup = wrapper::wakeup(task.object())?;
         let context = Owned::from_borrowed(*task.context());
         let stack = [result.as_ptr(), wakeup.as_ptr(), context.as_ptr()];
-        let added = ffi::PyObject_VectorcallMethod(names().add_done_callback, stack.as_ptr(), 2, door().context_keyword);
+        let added = ffi::PyObject_VectorcallMethod(
+            names().add_done_callback,
+            stack.as_ptr(),
+            2,
+            door().context_keyword,
+        );
         Owned::new(added)?;
         task.set_waiter(result.into_ptr());
-        if task.cell().must_cancel { pass_on_cancel(task) } else { Ok(()) }
+        if task.cell().must_cancel {
+            pass_on_cancel(task)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -149,7 +178,12 @@ unsafe fn not_a_future(task: TaskRef, result: &Owned) -> Python<()> {
     unsafe {
         match ffi::PyObject_IsInstance(result.as_ptr(), (&raw mut ffi::PyGen_Type).cast()) {
             -1 => Err(Raised),
-            0 => fail(task, c"Task got bad yield: %R", result.as_ptr(), ptr::null_mut()),
+            0 => fail(
+                task,
+                c"Task got bad yield: %R",
+                result.as_ptr(),
+                ptr::null_mut(),
+            ),
             _ => fail(
                 task,
                 c"yield was used instead of yield from for generator in task %R with %R",
@@ -163,7 +197,14 @@ unsafe fn not_a_future(task: TaskRef, result: &Owned) -> Python<()> {
 #[cold]
 unsafe fn itself(task: TaskRef) -> Python<()> {
     // SAFETY: one %R, one object.
-    unsafe { fail(task, c"Task cannot await on itself: %R", task.object(), ptr::null_mut()) }
+    unsafe {
+        fail(
+            task,
+            c"Task cannot await on itself: %R",
+            task.object(),
+            ptr::null_mut(),
+        )
+    }
 }
 
 #[cold]
@@ -181,11 +222,19 @@ unsafe fn other_loop(task: TaskRef, result: &Owned) -> Python<()> {
 }
 
 /// Throws RuntimeError into the coroutine in the next turn.
-unsafe fn fail(task: TaskRef, format: &CStr, first: *mut ffi::PyObject, second: *mut ffi::PyObject) -> Python<()> {
+unsafe fn fail(
+    task: TaskRef,
+    format: &CStr,
+    first: *mut ffi::PyObject,
+    second: *mut ffi::PyObject,
+) -> Python<()> {
     // SAFETY: the caller's format has as many %R as there are objects; one that is not asked for is ignored.
     unsafe {
         let text = Owned::new(ffi::PyUnicode_FromFormat(format.as_ptr(), first, second))?;
-        let error = Owned::new(ffi::PyObject_CallOneArg(ffi::PyExc_RuntimeError, text.as_ptr()))?;
+        let error = Owned::new(ffi::PyObject_CallOneArg(
+            ffi::PyExc_RuntimeError,
+            text.as_ptr(),
+        ))?;
         create::schedule_callable(task, error.as_ptr())
     }
 }

@@ -56,12 +56,23 @@ pub unsafe fn wakeup(task: *mut ffi::PyObject) -> Python<Owned> {
     unsafe { Owned::new(ffi::PyCFunction_New(*WAKEUP.get(), task)) }
 }
 
-unsafe extern "C" fn wake(task: *mut ffi::PyObject, future: *mut ffi::PyObject) -> *mut ffi::PyObject {
+unsafe extern "C" fn wake(
+    task: *mut ffi::PyObject,
+    future: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: the callable keeps its task alive, and its caller the future.
-    unsafe { none_or_null(current::entered(TaskRef::of(task), |task| step::wake_by(task, future))) }
+    unsafe {
+        none_or_null(current::entered(TaskRef::of(task), |task| {
+            step::wake_by(task, future)
+        }))
+    }
 }
 
-unsafe extern "C" fn call(object: *mut ffi::PyObject, args: *mut ffi::PyObject, keywords: *mut ffi::PyObject) -> *mut ffi::PyObject {
+unsafe extern "C" fn call(
+    object: *mut ffi::PyObject,
+    args: *mut ffi::PyObject,
+    keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance; task and exception are kept alive over the call.
     unsafe {
         if !keywords.is_null() && ffi::PyDict_Size(keywords) != 0 {
@@ -79,7 +90,9 @@ unsafe extern "C" fn call(object: *mut ffi::PyObject, args: *mut ffi::PyObject, 
         let task = Owned::from_borrowed((*fields).task);
         let exception = (*fields).exception;
         let exception = (!exception.is_null()).then(|| Owned::from_borrowed(exception));
-        none_or_null(current::entered(TaskRef::of(task.as_ptr()), |task| step::step(task, exception)))
+        none_or_null(current::entered(TaskRef::of(task.as_ptr()), |task| {
+            step::step(task, exception)
+        }))
     }
 }
 
@@ -88,11 +101,19 @@ unsafe extern "C" fn get_self(object: *mut ffi::PyObject, _: *mut c_void) -> *mu
     unsafe { or_none((*object.cast::<StepObject>()).task) }
 }
 
-unsafe extern "C" fn traverse(object: *mut ffi::PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+unsafe extern "C" fn traverse(
+    object: *mut ffi::PyObject,
+    visit: ffi::visitproc,
+    arg: *mut c_void,
+) -> c_int {
     // SAFETY: the collector calls this on an instance; what is visited is live.
     unsafe {
         let fields = object.cast::<StepObject>();
-        for held in [ffi::Py_TYPE(object).cast(), (*fields).task, (*fields).exception] {
+        for held in [
+            ffi::Py_TYPE(object).cast(),
+            (*fields).task,
+            (*fields).exception,
+        ] {
             let result = if held.is_null() { 0 } else { visit(held, arg) };
             if result != 0 {
                 return result;
@@ -127,13 +148,18 @@ pub fn init() -> Python<()> {
     let kind = Type {
         name: c"rondeau._core.TaskStepMethWrapper",
         size: size_of::<StepObject>(),
-        flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_IMMUTABLETYPE | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION,
+        flags: ffi::Py_TPFLAGS_HAVE_GC
+            | ffi::Py_TPFLAGS_IMMUTABLETYPE
+            | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION,
         slots: vec![
             (ffi::Py_tp_call, call as *mut c_void),
             (ffi::Py_tp_traverse, traverse as *mut c_void),
             (ffi::Py_tp_clear, clear as *mut c_void),
             (ffi::Py_tp_dealloc, dealloc as *mut c_void),
-            (ffi::Py_tp_getset, types::table([types::attribute(c"__self__", get_self, None)])),
+            (
+                ffi::Py_tp_getset,
+                types::table([types::attribute(c"__self__", get_self, None)]),
+            ),
         ],
     };
     // SAFETY: the slots match their numbers and the size is the instance struct's; the import runs alone.

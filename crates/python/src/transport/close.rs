@@ -67,11 +67,20 @@ fn drop_output(state: &mut State) {
 unsafe fn lose_soon(transport: Transport, exception: *mut ffi::PyObject) -> Python<()> {
     // SAFETY: the loop lives as long as the transport refers to it.
     unsafe {
-        let Some(loop_) = transport.event_loop() else { return Ok(()) };
+        let Some(loop_) = transport.event_loop() else {
+            return Ok(());
+        };
         schedule::check_open(loop_)?;
-        let method = Owned::new(ffi::PyObject_GetAttrString(transport.object(), c"_call_connection_lost".as_ptr()))?;
+        let method = Owned::new(ffi::PyObject_GetAttrString(
+            transport.object(),
+            c"_call_connection_lost".as_ptr(),
+        ))?;
         let state = transport.state();
-        let context = if state.one_context { state.context } else { ptr::null_mut() };
+        let context = if state.one_context {
+            state.context
+        } else {
+            ptr::null_mut()
+        };
         handle::call_soon(loop_, method.as_ptr(), &[exception], context)
     }
 }
@@ -86,7 +95,10 @@ pub unsafe fn finish_now(transport: Transport) -> Python<()> {
         transport.state().lost += 1;
         match finish(transport, ffi::Py_None()) {
             Ok(()) => Ok(()),
-            Err(Raised) => super::read::fatal(transport, c"Fatal error: protocol.connection_lost() call failed."),
+            Err(Raised) => super::read::fatal(
+                transport,
+                c"Fatal error: protocol.connection_lost() call failed.",
+            ),
         }
     }
 }
@@ -110,7 +122,11 @@ pub unsafe fn finish(transport: Transport, exception: *mut ffi::PyObject) -> Pyt
             ))
             .map(drop);
         }
-        let raised = if told.is_err() { crate::ffi::compat::take_raised() } else { ptr::null_mut() };
+        let raised = if told.is_err() {
+            crate::ffi::compat::take_raised()
+        } else {
+            ptr::null_mut()
+        };
         let released = release(transport);
         if !raised.is_null() {
             if released.is_err() {
@@ -138,7 +154,8 @@ pub unsafe fn release(transport: Transport) -> Python<()> {
         let sock = std::mem::replace(&mut transport.state().sock, ptr::null_mut());
         if !sock.is_null() {
             let sock = Owned::from_owned(sock);
-            done = Owned::new(ffi::PyObject_CallMethodNoArgs(sock.as_ptr(), names().close)).map(drop);
+            done =
+                Owned::new(ffi::PyObject_CallMethodNoArgs(sock.as_ptr(), names().close)).map(drop);
         } else if fd >= 0 {
             // Linux frees the number even where close(2) fails (close(2), NOTES): it is never retried.
             libc::close(fd);

@@ -21,7 +21,11 @@ pub fn keep_own_address(state: &mut State) {
 ///
 /// # Safety
 /// The transport is kept alive by the caller.
-pub unsafe fn get(transport: Transport, name: *mut ffi::PyObject, default: *mut ffi::PyObject) -> Python<Owned> {
+pub unsafe fn get(
+    transport: Transport,
+    name: *mut ffi::PyObject,
+    default: *mut ffi::PyObject,
+) -> Python<Owned> {
     // SAFETY: `name` lives; the text is read before Python runs.
     unsafe {
         let own = *extra_slot(transport);
@@ -35,7 +39,8 @@ pub unsafe fn get(transport: Transport, name: *mut ffi::PyObject, default: *mut 
             }
         }
         let is = |text: &std::ffi::CStr| {
-            ffi::PyUnicode_Check(name) != 0 && ffi::PyUnicode_CompareWithASCIIString(name, text.as_ptr()) == 0
+            ffi::PyUnicode_Check(name) != 0
+                && ffi::PyUnicode_CompareWithASCIIString(name, text.as_ptr()) == 0
         };
         if is(c"peername") {
             return match &transport.state().peer {
@@ -75,7 +80,8 @@ unsafe fn transport_socket(transport: Transport) -> Python<Owned> {
             let dict = Owned::new(ffi::PyDict_New())?;
             replace(extra_slot(transport), dict.into_ptr());
         }
-        if ffi::PyDict_SetItemString(*extra_slot(transport), c"socket".as_ptr(), made.as_ptr()) != 0 {
+        if ffi::PyDict_SetItemString(*extra_slot(transport), c"socket".as_ptr(), made.as_ptr()) != 0
+        {
             return Err(Raised);
         }
         Ok(made)
@@ -114,24 +120,39 @@ pub fn address(addr: &SockAddr) -> Python<Owned> {
             SockAddr::Inet(SocketAddr::V6(v6)) => {
                 let host = text(&v6.ip().to_string())?;
                 let port = Owned::new(ffi::PyLong_FromLong(v6.port().into()))?;
-                let flow = Owned::new(ffi::PyLong_FromUnsignedLong(u32::from_be(v6.flowinfo()).into()))?;
+                let flow = Owned::new(ffi::PyLong_FromUnsignedLong(
+                    u32::from_be(v6.flowinfo()).into(),
+                ))?;
                 let scope = Owned::new(ffi::PyLong_FromUnsignedLong(v6.scope_id().into()))?;
-                Owned::new(ffi::PyTuple_Pack(4, host.as_ptr(), port.as_ptr(), flow.as_ptr(), scope.as_ptr()))
+                Owned::new(ffi::PyTuple_Pack(
+                    4,
+                    host.as_ptr(),
+                    port.as_ptr(),
+                    flow.as_ptr(),
+                    scope.as_ptr(),
+                ))
             }
-            SockAddr::Unix(path) if path.first() == Some(&0) => {
-                Owned::new(ffi::PyBytes_FromStringAndSize(path.as_ptr().cast(), path.len() as ffi::Py_ssize_t))
-            }
-            SockAddr::Unix(path) => {
-                Owned::new(ffi::PyUnicode_DecodeFSDefaultAndSize(path.as_ptr().cast(), path.len() as ffi::Py_ssize_t))
-            }
-            SockAddr::Other(bytes) => {
-                Owned::new(ffi::PyBytes_FromStringAndSize(bytes.as_ptr().cast(), bytes.len() as ffi::Py_ssize_t))
-            }
+            SockAddr::Unix(path) if path.first() == Some(&0) => Owned::new(
+                ffi::PyBytes_FromStringAndSize(path.as_ptr().cast(), path.len() as ffi::Py_ssize_t),
+            ),
+            SockAddr::Unix(path) => Owned::new(ffi::PyUnicode_DecodeFSDefaultAndSize(
+                path.as_ptr().cast(),
+                path.len() as ffi::Py_ssize_t,
+            )),
+            SockAddr::Other(bytes) => Owned::new(ffi::PyBytes_FromStringAndSize(
+                bytes.as_ptr().cast(),
+                bytes.len() as ffi::Py_ssize_t,
+            )),
         }
     }
 }
 
 unsafe fn text(text: &str) -> Python<Owned> {
     // SAFETY: valid UTF-8 of the given length.
-    unsafe { Owned::new(ffi::PyUnicode_FromStringAndSize(text.as_ptr().cast(), text.len() as ffi::Py_ssize_t)) }
+    unsafe {
+        Owned::new(ffi::PyUnicode_FromStringAndSize(
+            text.as_ptr().cast(),
+            text.len() as ffi::Py_ssize_t,
+        ))
+    }
 }

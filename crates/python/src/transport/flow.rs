@@ -26,7 +26,11 @@ pub unsafe fn maybe_pause(transport: Transport) -> Python<()> {
             return Ok(());
         }
         state.protocol_paused = true;
-        tell(transport, names().pause_writing, c"protocol.pause_writing() failed")
+        tell(
+            transport,
+            names().pause_writing,
+            c"protocol.pause_writing() failed",
+        )
     }
 }
 
@@ -43,7 +47,11 @@ pub unsafe fn maybe_resume(transport: Transport) -> Python<()> {
             return Ok(());
         }
         state.protocol_paused = false;
-        tell(transport, names().resume_writing, c"protocol.resume_writing() failed")
+        tell(
+            transport,
+            names().resume_writing,
+            c"protocol.resume_writing() failed",
+        )
     }
 }
 
@@ -65,7 +73,10 @@ unsafe fn tell(transport: Transport, method: *mut ffi::PyObject, message: &CStr)
         }
         let exception = Owned::new(compat::take_raised())?;
         let message = Owned::new(ffi::PyUnicode_FromString(message.as_ptr()))?;
-        door::cold(c"flow_failed", &[transport.object(), exception.as_ptr(), message.as_ptr()])?;
+        door::cold(
+            c"flow_failed",
+            &[transport.object(), exception.as_ptr(), message.as_ptr()],
+        )?;
         Ok(())
     }
 }
@@ -74,7 +85,11 @@ unsafe fn tell(transport: Transport, method: *mut ffi::PyObject, message: &CStr)
 ///
 /// # Safety
 /// The transport is kept alive by the caller.
-pub unsafe fn set_limits(transport: Transport, high: Option<isize>, low: Option<isize>) -> Python<()> {
+pub unsafe fn set_limits(
+    transport: Transport,
+    high: Option<isize>,
+    low: Option<isize>,
+) -> Python<()> {
     let high = high.unwrap_or_else(|| low.map_or(HIGH as isize, |low| 4 * low));
     let low = low.unwrap_or(high.div_euclid(4));
     if !(high >= low && low >= 0) {

@@ -17,9 +17,13 @@ use std::ptr::NonNull;
 pub unsafe fn current(transport: Transport) -> Interest {
     // SAFETY: no Python code runs.
     unsafe {
-        let Some(loop_) = transport.event_loop() else { return Interest::NONE };
+        let Some(loop_) = transport.event_loop() else {
+            return Interest::NONE;
+        };
         match loop_.parts().descriptors.get(transport.state().fd) {
-            Some(Slot::Transport { object, interest }) if object.as_ptr() == transport.object() => *interest,
+            Some(Slot::Transport { object, interest }) if object.as_ptr() == transport.object() => {
+                *interest
+            }
             _ => Interest::NONE,
         }
     }
@@ -33,7 +37,9 @@ pub unsafe fn set(transport: Transport, wanted: Interest) -> io::Result<()> {
     // SAFETY: no Python code runs: the caller's reference outlives the one that may be released here.
     unsafe {
         let fd = transport.state().fd;
-        let Some(loop_) = transport.event_loop() else { return Ok(()) };
+        let Some(loop_) = transport.event_loop() else {
+            return Ok(());
+        };
         if fd < 0 || loop_.parts().closed {
             return Ok(());
         }
@@ -41,11 +47,15 @@ pub unsafe fn set(transport: Transport, wanted: Interest) -> io::Result<()> {
         if wanted == asked {
             return Ok(());
         }
-        let Some(driver) = loop_.driver() else { return Ok(()) };
+        let Some(driver) = loop_.driver() else {
+            return Ok(());
+        };
         watch::ask(driver, fd, asked, wanted)?;
         let object = transport.object();
-        *loop_.parts().descriptors.entry(fd) =
-            Slot::Transport { object: NonNull::new_unchecked(object), interest: wanted };
+        *loop_.parts().descriptors.entry(fd) = Slot::Transport {
+            object: NonNull::new_unchecked(object),
+            interest: wanted,
+        };
         if asked.is_empty() {
             ffi::Py_INCREF(object);
         } else if wanted.is_empty() {
@@ -63,7 +73,14 @@ pub unsafe fn want(transport: Transport, direction: Interest, on: bool) -> io::R
     // SAFETY: the caller's contract.
     unsafe {
         let asked = current(transport);
-        set(transport, if on { asked | direction } else { asked.without(direction) })
+        set(
+            transport,
+            if on {
+                asked | direction
+            } else {
+                asked.without(direction)
+            },
+        )
     }
 }
 
@@ -80,7 +97,10 @@ pub unsafe fn claim(transport: Transport) {
         {
             let slot = loop_.parts().descriptors.entry(fd);
             if matches!(slot, Slot::Empty) {
-                *slot = Slot::Transport { object: NonNull::new_unchecked(transport.object()), interest: Interest::NONE };
+                *slot = Slot::Transport {
+                    object: NonNull::new_unchecked(transport.object()),
+                    interest: Interest::NONE,
+                };
             }
         }
     }

@@ -7,13 +7,7 @@ use super::state::{Chunk, State, Transport, offset, transport_type};
 use super::{close, flow, interest};
 use crate::door::{self, door};
 use crate::event_loop::state::Loop;
-use crate::ffi::{
-    Python, Raised,
-    args::Args,
-    compat,
-    names::names,
-    owned::Owned,
-};
+use crate::ffi::{Python, Raised, args::Args, compat, names::names, owned::Owned};
 use crate::{errors, handle};
 use pyo3_ffi as ffi;
 use rondeau_driver::{SendQueue, SockAddr, socket};
@@ -32,34 +26,37 @@ unsafe fn allocate(
     unsafe {
         let made = Owned::new(ffi::PyType_GenericAlloc(transport_type(), 0))?;
         ffi::Py_INCREF(loop_.object());
-        made.as_ptr().byte_add(offset()).cast::<State>().write(State {
-            loop_: loop_.object(),
-            protocol: ptr::null_mut(),
-            server: ptr::null_mut(),
-            sock: ptr::null_mut(),
-            context: context.into_ptr(),
-            empty_waiter: ptr::null_mut(),
-            weak: ptr::null_mut(),
-            out: SendQueue::<Chunk>::default(),
-            peer,
-            own: None,
-            high: flow::HIGH,
-            low: flow::LOW,
-            fd,
-            lost: 0,
-            readable: false,
-            writable: false,
-            queued: false,
-            dirty: false,
-            closing: false,
-            paused: false,
-            protocol_paused: false,
-            eof: false,
-            buffered: false,
-            connected: false,
-            own_context: one_context,
-            one_context,
-        });
+        made.as_ptr()
+            .byte_add(offset())
+            .cast::<State>()
+            .write(State {
+                loop_: loop_.object(),
+                protocol: ptr::null_mut(),
+                server: ptr::null_mut(),
+                sock: ptr::null_mut(),
+                context: context.into_ptr(),
+                empty_waiter: ptr::null_mut(),
+                weak: ptr::null_mut(),
+                out: SendQueue::<Chunk>::default(),
+                peer,
+                own: None,
+                high: flow::HIGH,
+                low: flow::LOW,
+                fd,
+                lost: 0,
+                readable: false,
+                writable: false,
+                queued: false,
+                dirty: false,
+                closing: false,
+                paused: false,
+                protocol_paused: false,
+                eof: false,
+                buffered: false,
+                connected: false,
+                own_context: one_context,
+                one_context,
+            });
         Ok(made)
     }
 }
@@ -112,10 +109,16 @@ unsafe fn begin(
             handle::call_soon(loop_, callback, args, copy.as_ptr())
         };
         soon(method.as_ptr(), &[made.as_ptr()])?;
-        let start = Owned::new(ffi::PyObject_GetAttrString(made.as_ptr(), c"_start_reading".as_ptr()))?;
+        let start = Owned::new(ffi::PyObject_GetAttrString(
+            made.as_ptr(),
+            c"_start_reading".as_ptr(),
+        ))?;
         soon(start.as_ptr(), &[])?;
         if waiter != ffi::Py_None() {
-            let done = Owned::new(ffi::PyObject_GetAttrString(door().cold, c"set_result".as_ptr()))?;
+            let done = Owned::new(ffi::PyObject_GetAttrString(
+                door().cold,
+                c"set_result".as_ptr(),
+            ))?;
             soon(done.as_ptr(), &[waiter])?;
         }
         Ok(())
@@ -130,7 +133,12 @@ pub unsafe extern "C" fn for_socket(
     count: ffi::Py_ssize_t,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython's calling convention, on an instance of the loop's type.
-    let made = unsafe { from_socket(Loop::from_object(self_), Args::new(args, count, ptr::null_mut())) };
+    let made = unsafe {
+        from_socket(
+            Loop::from_object(self_),
+            Args::new(args, count, ptr::null_mut()),
+        )
+    };
     made.map_or(ptr::null_mut(), Owned::into_ptr)
 }
 
@@ -138,18 +146,26 @@ unsafe fn from_socket(loop_: Loop, call: Args<'_>) -> Python<Owned> {
     // SAFETY: the arguments live for the call.
     unsafe {
         call.expect_positional("_transport_for", 6, 6)?;
-        let &[sock, protocol, waiter, extra, server, context] = call.positional else { return Err(Raised) };
+        let &[sock, protocol, waiter, extra, server, context] = call.positional else {
+            return Err(Raised);
+        };
         let fd = Owned::new(ffi::PyObject_CallMethodNoArgs(sock, names().fileno))?;
         let fd = ffi::PyLong_AsLong(fd.as_ptr());
         if fd < 0 {
             if ffi::PyErr_Occurred().is_null() {
-                return Err(errors::raise_os_error(&io::Error::from_raw_os_error(libc::EBADF)));
+                return Err(errors::raise_os_error(&io::Error::from_raw_os_error(
+                    libc::EBADF,
+                )));
             }
             return Err(Raised);
         }
         let fd = fd as RawFd;
         let one = context != ffi::Py_None();
-        let context = if one { Owned::from_borrowed(context) } else { Owned::new(ffi::PyContext_CopyCurrent())? };
+        let context = if one {
+            Owned::from_borrowed(context)
+        } else {
+            Owned::new(ffi::PyContext_CopyCurrent())?
+        };
         let made = allocate(loop_, fd, socket::peer_addr(fd).ok(), context, one)?;
         let transport = Transport::from_object(made.as_ptr());
         ffi::Py_INCREF(sock);
@@ -180,7 +196,12 @@ pub unsafe extern "C" fn accept(
     count: ffi::Py_ssize_t,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython's calling convention, on an instance of the loop's type.
-    match unsafe { accept_one(Loop::from_object(self_), Args::new(args, count, ptr::null_mut())) } {
+    match unsafe {
+        accept_one(
+            Loop::from_object(self_),
+            Args::new(args, count, ptr::null_mut()),
+        )
+    } {
         // SAFETY: the GIL is held.
         Ok(accepted) => unsafe { ffi::PyBool_FromLong(accepted.into()) },
         Err(Raised) => ptr::null_mut(),
@@ -191,7 +212,9 @@ unsafe fn accept_one(loop_: Loop, call: Args<'_>) -> Python<bool> {
     // SAFETY: the arguments live for the call.
     unsafe {
         call.expect_positional("_accept", 4, 4)?;
-        let &[listener, factory, server, context] = call.positional else { return Err(Raised) };
+        let &[listener, factory, server, context] = call.positional else {
+            return Err(Raised);
+        };
         let listener = ffi::PyLong_AsLong(listener);
         if listener == -1 && !ffi::PyErr_Occurred().is_null() {
             return Err(Raised);
@@ -200,14 +223,19 @@ unsafe fn accept_one(loop_: Loop, call: Args<'_>) -> Python<bool> {
             Ok(accepted) => accepted,
             Err(error) => {
                 return match error.kind() {
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => Ok(false),
+                    io::ErrorKind::WouldBlock
+                    | io::ErrorKind::Interrupted
+                    | io::ErrorKind::ConnectionAborted => Ok(false),
                     _ => Err(errors::raise_os_error(&error)),
                 };
             }
         };
         let one = context != ffi::Py_None();
-        let shared =
-            Owned::new(if one { ffi::PyContext_Copy(context) } else { ffi::PyContext_CopyCurrent() })?;
+        let shared = Owned::new(if one {
+            ffi::PyContext_Copy(context)
+        } else {
+            ffi::PyContext_CopyCurrent()
+        })?;
         nodelay(std::os::fd::AsRawFd::as_raw_fd(&fd), Some(&peer));
         if ffi::PyContext_Enter(shared.as_ptr()) != 0 {
             return Err(Raised);

@@ -31,7 +31,10 @@ fn boolean(value: bool) -> *mut ffi::PyObject {
 /// A method without arguments: `$body` of a transport that a reference keeps alive.
 macro_rules! noargs_method {
     ($name:ident, |$transport:ident| $body:expr) => {
-        unsafe extern "C" fn $name(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+        unsafe extern "C" fn $name(
+            object: *mut ffi::PyObject,
+            _: *mut ffi::PyObject,
+        ) -> *mut ffi::PyObject {
             // SAFETY: CPython calls this on an instance; the reference keeps it alive whatever runs.
             unsafe {
                 let alive = Owned::from_borrowed(object);
@@ -45,7 +48,10 @@ macro_rules! noargs_method {
 /// A method with one argument.
 macro_rules! one_method {
     ($name:ident, |$transport:ident, $arg:ident| $body:expr) => {
-        unsafe extern "C" fn $name(object: *mut ffi::PyObject, $arg: *mut ffi::PyObject) -> *mut ffi::PyObject {
+        unsafe extern "C" fn $name(
+            object: *mut ffi::PyObject,
+            $arg: *mut ffi::PyObject,
+        ) -> *mut ffi::PyObject {
             // SAFETY: CPython calls this on an instance; the reference keeps it alive whatever runs.
             unsafe {
                 let alive = Owned::from_borrowed(object);
@@ -59,7 +65,10 @@ macro_rules! one_method {
 /// A read-only attribute.
 macro_rules! getter {
     ($name:ident, |$transport:ident| $body:expr) => {
-        unsafe extern "C" fn $name(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+        unsafe extern "C" fn $name(
+            object: *mut ffi::PyObject,
+            _: *mut c_void,
+        ) -> *mut ffi::PyObject {
             // SAFETY: CPython calls this on an instance.
             unsafe {
                 let $transport = Transport::from_object(object);
@@ -69,21 +78,38 @@ macro_rules! getter {
     };
 }
 
-one_method!(write_, |transport, data| none_or_null(write::write(transport, data)));
-one_method!(writelines, |transport, list| none_or_null(write::write_all(transport, list)));
-noargs_method!(write_eof, |transport| none_or_null(write::write_eof(transport)));
+one_method!(write_, |transport, data| none_or_null(write::write(
+    transport, data
+)));
+one_method!(writelines, |transport, list| none_or_null(
+    write::write_all(transport, list)
+));
+noargs_method!(write_eof, |transport| none_or_null(write::write_eof(
+    transport
+)));
 noargs_method!(can_write_eof, |_transport| boolean(true));
 noargs_method!(close_, |transport| none_or_null(close::close(transport)));
-noargs_method!(abort, |transport| none_or_null(close::force_close(transport, ffi::Py_None())));
-one_method!(force_close, |transport, exception| none_or_null(close::force_close(transport, exception)));
-one_method!(call_connection_lost, |transport, exception| none_or_null(close::finish(transport, exception)));
+noargs_method!(abort, |transport| none_or_null(close::force_close(
+    transport,
+    ffi::Py_None()
+)));
+one_method!(force_close, |transport, exception| none_or_null(
+    close::force_close(transport, exception)
+));
+one_method!(call_connection_lost, |transport, exception| none_or_null(
+    close::finish(transport, exception)
+));
 noargs_method!(is_closing, |transport| boolean(transport.state().closing));
 noargs_method!(is_reading, |transport| boolean(reading(transport)));
 noargs_method!(pause_reading, |transport| none_or_null(pause(transport)));
 noargs_method!(resume_reading, |transport| none_or_null(resume(transport)));
 noargs_method!(start_reading, |transport| none_or_null(start(transport)));
-noargs_method!(get_protocol, |transport| or_none(transport.state().protocol));
-one_method!(set_protocol, |transport, protocol| none_or_null(make::set_protocol(transport, protocol)));
+noargs_method!(get_protocol, |transport| or_none(
+    transport.state().protocol
+));
+one_method!(set_protocol, |transport, protocol| none_or_null(
+    make::set_protocol(transport, protocol)
+));
 
 unsafe fn reading(transport: Transport) -> bool {
     // SAFETY: the borrow ends here.
@@ -97,7 +123,8 @@ unsafe fn pause(transport: Transport) -> Python<()> {
             return Ok(());
         }
         transport.state().paused = true;
-        interest::want(transport, Interest::READ, false).map_err(|error| crate::errors::raise_os_error(&error))
+        interest::want(transport, Interest::READ, false)
+            .map_err(|error| crate::errors::raise_os_error(&error))
     }
 }
 
@@ -118,13 +145,21 @@ unsafe fn start(transport: Transport) -> Python<()> {
         if !reading(transport) {
             return Ok(());
         }
-        interest::want(transport, Interest::READ, true).map_err(|error| crate::errors::raise_os_error(&error))
+        interest::want(transport, Interest::READ, true)
+            .map_err(|error| crate::errors::raise_os_error(&error))
     }
 }
 
 fn or_none(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: a live object or NULL.
-    unsafe { Owned::from_borrowed(if object.is_null() { ffi::Py_None() } else { object }).into_ptr() }
+    unsafe {
+        Owned::from_borrowed(if object.is_null() {
+            ffi::Py_None()
+        } else {
+            object
+        })
+        .into_ptr()
+    }
 }
 
 noargs_method!(get_write_buffer_size, |transport| {
@@ -150,7 +185,12 @@ unsafe extern "C" fn set_write_buffer_limits(
     keywords: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython's calling convention, on an instance.
-    none_or_null(unsafe { limits(Transport::from_object(object), Args::new(args, count, keywords)) })
+    none_or_null(unsafe {
+        limits(
+            Transport::from_object(object),
+            Args::new(args, count, keywords),
+        )
+    })
 }
 
 unsafe fn limits(transport: Transport, call: Args<'_>) -> Python<()> {
@@ -160,7 +200,11 @@ unsafe fn limits(transport: Transport, call: Args<'_>) -> Python<()> {
         let high = Owned::new(ffi::PyUnicode_InternFromString(c"high".as_ptr()))?;
         let low = Owned::new(ffi::PyUnicode_InternFromString(c"low".as_ptr()))?;
         let mut given = [ptr::null_mut(); 2];
-        call.keywords("set_write_buffer_limits", [high.as_ptr(), low.as_ptr()], &mut given)?;
+        call.keywords(
+            "set_write_buffer_limits",
+            [high.as_ptr(), low.as_ptr()],
+            &mut given,
+        )?;
         for (slot, value) in given.iter_mut().zip(call.positional) {
             *slot = *value;
         }
@@ -169,7 +213,11 @@ unsafe fn limits(transport: Transport, call: Args<'_>) -> Python<()> {
                 return Ok(None);
             }
             let number = ffi::PyNumber_AsSsize_t(value, ffi::PyExc_OverflowError);
-            if number == -1 && !ffi::PyErr_Occurred().is_null() { Err(Raised) } else { Ok(Some(number)) }
+            if number == -1 && !ffi::PyErr_Occurred().is_null() {
+                Err(Raised)
+            } else {
+                Ok(Some(number))
+            }
         };
         flow::set_limits(transport, number(given[0])?, number(given[1])?)
     }
@@ -190,7 +238,11 @@ unsafe extern "C" fn get_extra_info(
             let default = Owned::new(ffi::PyUnicode_InternFromString(c"default".as_ptr()))?;
             let mut given = [ptr::null_mut(), ffi::Py_None()];
             if call.keyword_count() != 0 {
-                call.keywords("get_extra_info", [name.as_ptr(), default.as_ptr()], &mut given)?;
+                call.keywords(
+                    "get_extra_info",
+                    [name.as_ptr(), default.as_ptr()],
+                    &mut given,
+                )?;
             }
             for (slot, value) in given.iter_mut().zip(call.positional) {
                 *slot = *value;
@@ -215,9 +267,15 @@ unsafe extern "C" fn fatal_error(
         let done = call.expect_positional("_fatal_error", 1, 2).and_then(|()| {
             let message = match call.positional.get(1) {
                 Some(message) => Owned::from_borrowed(*message),
-                None => Owned::new(ffi::PyUnicode_FromString(c"Fatal error on transport".as_ptr()))?,
+                None => Owned::new(ffi::PyUnicode_FromString(
+                    c"Fatal error on transport".as_ptr(),
+                ))?,
             };
-            door::cold(c"fatal_error", &[object, call.positional[0], message.as_ptr()]).map(drop)
+            door::cold(
+                c"fatal_error",
+                &[object, call.positional[0], message.as_ptr()],
+            )
+            .map(drop)
         });
         none_or_null(done)
     }
@@ -232,7 +290,9 @@ noargs_method!(make_empty_waiter, |transport| {
         raise(ffi::PyExc_RuntimeError, "the transport is closed");
         return ptr::null_mut();
     };
-    let Ok(waiter) = Owned::new(crate::future::new(loop_)) else { return ptr::null_mut() };
+    let Ok(waiter) = Owned::new(crate::future::new(loop_)) else {
+        return ptr::null_mut();
+    };
     if write::flush(transport).is_err() {
         return ptr::null_mut();
     }
@@ -279,23 +339,46 @@ pub unsafe extern "C" fn repr(object: *mut ffi::PyObject) -> *mut ffi::PyObject 
 }
 
 getter!(get_loop, |transport| or_none(transport.state().loop_));
-getter!(get_protocol_attribute, |transport| or_none(transport.state().protocol));
+getter!(get_protocol_attribute, |transport| or_none(
+    transport.state().protocol
+));
 getter!(get_server, |transport| or_none(transport.state().server));
-getter!(get_fd, |transport| ffi::PyLong_FromLong(transport.state().fd.into()));
-getter!(get_sock, |transport| extra::python_socket(transport).map_or(ptr::null_mut(), Owned::into_ptr));
-getter!(get_lost, |transport| ffi::PyLong_FromUnsignedLong(transport.state().lost.into()));
+getter!(get_fd, |transport| ffi::PyLong_FromLong(
+    transport.state().fd.into()
+));
+getter!(get_sock, |transport| extra::python_socket(transport)
+    .map_or(ptr::null_mut(), Owned::into_ptr));
+getter!(get_lost, |transport| ffi::PyLong_FromUnsignedLong(
+    transport.state().lost.into()
+));
 getter!(get_closing, |transport| boolean(transport.state().closing));
 getter!(get_eof, |transport| boolean(transport.state().eof));
 getter!(get_paused, |transport| boolean(transport.state().paused));
-getter!(get_protocol_paused, |transport| boolean(transport.state().protocol_paused));
-getter!(get_empty_waiter, |transport| or_none(transport.state().empty_waiter));
+getter!(get_protocol_paused, |transport| boolean(
+    transport.state().protocol_paused
+));
+getter!(get_empty_waiter, |transport| or_none(
+    transport.state().empty_waiter
+));
 getter!(compatible, |_transport| boolean(true));
-getter!(get_sendfile_mode, |_transport| door::cold(c"sendfile_mode", &[]).map_or(ptr::null_mut(), Owned::into_ptr));
+getter!(get_sendfile_mode, |_transport| door::cold(
+    c"sendfile_mode",
+    &[]
+)
+.map_or(ptr::null_mut(), Owned::into_ptr));
 
-unsafe extern "C" fn set_closing(object: *mut ffi::PyObject, value: *mut ffi::PyObject, _: *mut c_void) -> c_int {
+unsafe extern "C" fn set_closing(
+    object: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> c_int {
     // SAFETY: CPython calls this on an instance; asyncio's TLS code marks a transport that it replaces.
     unsafe {
-        let truth = if value.is_null() { 0 } else { ffi::PyObject_IsTrue(value) };
+        let truth = if value.is_null() {
+            0
+        } else {
+            ffi::PyObject_IsTrue(value)
+        };
         if truth >= 0 {
             Transport::from_object(object).state().closing = truth == 1;
         }

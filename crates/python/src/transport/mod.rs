@@ -32,14 +32,29 @@ use std::ffi::{c_int, c_void};
 use std::ptr;
 
 /// The loop's method that makes a transport of a connected socket.
-pub const FOR_SOCKET: ffi::PyMethodDef =
-    fast(c"_transport_for", make::for_socket, c"_transport_for($self, sock, protocol, waiter, extra, server, context, /)\n--\n\n");
+pub const FOR_SOCKET: ffi::PyMethodDef = fast(
+    c"_transport_for",
+    make::for_socket,
+    c"_transport_for($self, sock, protocol, waiter, extra, server, context, /)\n--\n\n",
+);
 /// The loop's method that accepts one connection.
-pub const ACCEPT: ffi::PyMethodDef = fast(c"_accept", make::accept, c"_accept($self, fd, protocol_factory, server, context, /)\n--\n\n");
+pub const ACCEPT: ffi::PyMethodDef = fast(
+    c"_accept",
+    make::accept,
+    c"_accept($self, fd, protocol_factory, server, context, /)\n--\n\n",
+);
 /// The loop's method that names the transport of a descriptor.
-pub const TRANSPORT_OF: ffi::PyMethodDef = one(c"_transport_of", transport_of, c"_transport_of($self, fd, /)\n--\n\n");
+pub const TRANSPORT_OF: ffi::PyMethodDef = one(
+    c"_transport_of",
+    transport_of,
+    c"_transport_of($self, fd, /)\n--\n\n",
+);
 /// The loop's method that lists a server's transports.
-pub const TRANSPORTS_OF: ffi::PyMethodDef = one(c"_transports_of", transports_of, c"_transports_of($self, server, /)\n--\n\n");
+pub const TRANSPORTS_OF: ffi::PyMethodDef = one(
+    c"_transports_of",
+    transports_of,
+    c"_transports_of($self, server, /)\n--\n\n",
+);
 
 static EXTRA: GilCell<isize> = GilCell::new(0);
 
@@ -50,14 +65,21 @@ fn extra_offset() -> isize {
     unsafe { *EXTRA.get() }
 }
 
-unsafe extern "C" fn transport_of(self_: *mut ffi::PyObject, fd: *mut ffi::PyObject) -> *mut ffi::PyObject {
+unsafe extern "C" fn transport_of(
+    self_: *mut ffi::PyObject,
+    fd: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance of the loop's type.
     unsafe {
         let number = ffi::PyLong_AsLong(fd);
         if number == -1 && !ffi::PyErr_Occurred().is_null() {
             return ptr::null_mut();
         }
-        let found = match Loop::from_object(self_).parts().descriptors.get(number as i32) {
+        let found = match Loop::from_object(self_)
+            .parts()
+            .descriptors
+            .get(number as i32)
+        {
             Some(Slot::Transport { object, .. }) => object.as_ptr(),
             _ => ffi::Py_None(),
         };
@@ -65,7 +87,10 @@ unsafe extern "C" fn transport_of(self_: *mut ffi::PyObject, fd: *mut ffi::PyObj
     }
 }
 
-unsafe extern "C" fn transports_of(self_: *mut ffi::PyObject, server: *mut ffi::PyObject) -> *mut ffi::PyObject {
+unsafe extern "C" fn transports_of(
+    self_: *mut ffi::PyObject,
+    server: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance of the loop's type; the transports get references before Python runs.
     unsafe {
         let mut found = Vec::new();
@@ -87,16 +112,30 @@ unsafe extern "C" fn transports_of(self_: *mut ffi::PyObject, server: *mut ffi::
 }
 
 fn references(state: &State) -> [*mut ffi::PyObject; 6] {
-    [state.loop_, state.protocol, state.server, state.sock, state.context, state.empty_waiter]
+    [
+        state.loop_,
+        state.protocol,
+        state.server,
+        state.sock,
+        state.context,
+        state.empty_waiter,
+    ]
 }
 
-unsafe extern "C" fn traverse(object: *mut ffi::PyObject, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+unsafe extern "C" fn traverse(
+    object: *mut ffi::PyObject,
+    visit: ffi::visitproc,
+    arg: *mut c_void,
+) -> c_int {
     // SAFETY: the collector calls this on a live instance with no borrow alive.
     unsafe {
         let transport = Transport::from_object(object);
         let extra = *extra::extra_slot(transport);
         let kind = ffi::Py_TYPE(object).cast::<ffi::PyObject>();
-        for held in references(transport.state()).into_iter().chain([extra, kind]) {
+        for held in references(transport.state())
+            .into_iter()
+            .chain([extra, kind])
+        {
             if !held.is_null() {
                 let result = visit(held, arg);
                 if result != 0 {
@@ -185,7 +224,10 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
             size: offset() + size_of::<State>(),
             flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION,
             slots: vec![
-                (ffi::Py_tp_doc, c"A connected stream socket on a Rondeau loop.".as_ptr() as *mut c_void),
+                (
+                    ffi::Py_tp_doc,
+                    c"A connected stream socket on a Rondeau loop.".as_ptr() as *mut c_void,
+                ),
                 (ffi::Py_tp_dealloc, dealloc as *mut c_void),
                 (ffi::Py_tp_finalize, finalize as *mut c_void),
                 (ffi::Py_tp_traverse, traverse as *mut c_void),

@@ -66,17 +66,31 @@ unsafe fn read(loop_: Loop, transport: Transport) -> Python<()> {
             return read_into(transport);
         }
         let fd = transport.state().fd;
-        let Some(driver) = loop_.driver_mut() else { return Ok(()) };
+        let Some(driver) = loop_.driver_mut() else {
+            return Ok(());
+        };
         let hot = driver.hot();
         let data = match socket::recv(fd, hot) {
             Ok(0) => return end_of_stream(transport),
-            Ok(count) => Owned::new(ffi::PyBytes_FromStringAndSize(hot.as_ptr().cast(), count as ffi::Py_ssize_t))?,
+            Ok(count) => Owned::new(ffi::PyBytes_FromStringAndSize(
+                hot.as_ptr().cast(),
+                count as ffi::Py_ssize_t,
+            ))?,
             Err(error) => return failed(transport, &error),
         };
-        call(transport, c"Fatal error: protocol.data_received() call failed.", |protocol| {
-            let args = [protocol, data.as_ptr()];
-            ffi::PyObject_VectorcallMethod(names().data_received, args.as_ptr(), 2, ptr::null_mut())
-        })
+        call(
+            transport,
+            c"Fatal error: protocol.data_received() call failed.",
+            |protocol| {
+                let args = [protocol, data.as_ptr()];
+                ffi::PyObject_VectorcallMethod(
+                    names().data_received,
+                    args.as_ptr(),
+                    2,
+                    ptr::null_mut(),
+                )
+            },
+        )
         .map(drop)
     }
 }
@@ -84,22 +98,39 @@ unsafe fn read(loop_: Loop, transport: Transport) -> Python<()> {
 unsafe fn read_into(transport: Transport) -> Python<()> {
     // SAFETY: as in `on_ready`; the view keeps the protocol's buffer in place until it is released.
     unsafe {
-        let asked = call(transport, c"Fatal error: protocol.get_buffer() call failed.", |protocol| {
-            let hint = Owned::new(ffi::PyLong_FromLong(-1));
-            let Ok(hint) = hint else { return ptr::null_mut() };
-            let args = [protocol, hint.as_ptr()];
-            let buffer = ffi::PyObject_VectorcallMethod(names().get_buffer, args.as_ptr(), 2, ptr::null_mut());
-            if !buffer.is_null() && ffi::PyObject_Size(buffer) == 0 {
-                ffi::Py_DECREF(buffer);
-                crate::ffi::args::raise(ffi::PyExc_RuntimeError, "get_buffer() returned an empty buffer");
-                return ptr::null_mut();
-            }
-            buffer
-        })?;
+        let asked = call(
+            transport,
+            c"Fatal error: protocol.get_buffer() call failed.",
+            |protocol| {
+                let hint = Owned::new(ffi::PyLong_FromLong(-1));
+                let Ok(hint) = hint else {
+                    return ptr::null_mut();
+                };
+                let args = [protocol, hint.as_ptr()];
+                let buffer = ffi::PyObject_VectorcallMethod(
+                    names().get_buffer,
+                    args.as_ptr(),
+                    2,
+                    ptr::null_mut(),
+                );
+                if !buffer.is_null() && ffi::PyObject_Size(buffer) == 0 {
+                    ffi::Py_DECREF(buffer);
+                    crate::ffi::args::raise(
+                        ffi::PyExc_RuntimeError,
+                        "get_buffer() returned an empty buffer",
+                    );
+                    return ptr::null_mut();
+                }
+                buffer
+            },
+        )?;
         let Some(buffer) = asked else { return Ok(()) };
         let mut view: ffi::Py_buffer = std::mem::zeroed();
         if ffi::PyObject_GetBuffer(buffer.as_ptr(), &mut view, ffi::PyBUF_WRITABLE) != 0 {
-            return fatal(transport, c"Fatal error: protocol.get_buffer() call failed.");
+            return fatal(
+                transport,
+                c"Fatal error: protocol.get_buffer() call failed.",
+            );
         }
         let fd = transport.state().fd;
         let target = std::slice::from_raw_parts_mut(view.buf.cast::<u8>(), view.len as usize);
@@ -110,10 +141,19 @@ unsafe fn read_into(transport: Transport) -> Python<()> {
             Ok(count) => Owned::new(ffi::PyLong_FromSize_t(count))?,
             Err(error) => return failed(transport, &error),
         };
-        call(transport, c"Fatal error: protocol.buffer_updated() call failed.", |protocol| {
-            let args = [protocol, count.as_ptr()];
-            ffi::PyObject_VectorcallMethod(names().buffer_updated, args.as_ptr(), 2, ptr::null_mut())
-        })
+        call(
+            transport,
+            c"Fatal error: protocol.buffer_updated() call failed.",
+            |protocol| {
+                let args = [protocol, count.as_ptr()];
+                ffi::PyObject_VectorcallMethod(
+                    names().buffer_updated,
+                    args.as_ptr(),
+                    2,
+                    ptr::null_mut(),
+                )
+            },
+        )
         .map(drop)
     }
 }
@@ -121,10 +161,14 @@ unsafe fn read_into(transport: Transport) -> Python<()> {
 unsafe fn end_of_stream(transport: Transport) -> Python<()> {
     // SAFETY: as in `on_ready`.
     unsafe {
-        let asked = call(transport, c"Fatal error: protocol.eof_received() call failed.", |protocol| {
-            ffi::PyObject_CallMethodNoArgs(protocol, names().eof_received)
-        })?;
-        let Some(keep_open) = asked else { return Ok(()) };
+        let asked = call(
+            transport,
+            c"Fatal error: protocol.eof_received() call failed.",
+            |protocol| ffi::PyObject_CallMethodNoArgs(protocol, names().eof_received),
+        )?;
+        let Some(keep_open) = asked else {
+            return Ok(());
+        };
         match ffi::PyObject_IsTrue(keep_open.as_ptr()) {
             // Half-closed by the peer: there is nothing more to read, and the kernel would report the end again and again.
             1 => {
@@ -132,7 +176,10 @@ unsafe fn end_of_stream(transport: Transport) -> Python<()> {
                 Ok(())
             }
             0 => close::close(transport),
-            _ => fatal(transport, c"Fatal error: protocol.eof_received() call failed."),
+            _ => fatal(
+                transport,
+                c"Fatal error: protocol.eof_received() call failed.",
+            ),
         }
     }
 }
@@ -194,7 +241,10 @@ pub unsafe fn fatal(transport: Transport, message: &CStr) -> Python<()> {
         }
         let exception = Owned::new(compat::take_raised())?;
         let message = Owned::new(ffi::PyUnicode_FromString(message.as_ptr()))?;
-        door::cold(c"fatal_error", &[transport.object(), exception.as_ptr(), message.as_ptr()])?;
+        door::cold(
+            c"fatal_error",
+            &[transport.object(), exception.as_ptr(), message.as_ptr()],
+        )?;
         Ok(())
     }
 }

@@ -39,7 +39,10 @@ impl AsRef<[u8]> for Chunk {
     fn as_ref(&self) -> &[u8] {
         // SAFETY: a bytes object never moves or changes, and the reference keeps it alive.
         unsafe {
-            std::slice::from_raw_parts(ffi::PyBytes_AsString(self.0).cast::<u8>(), ffi::PyBytes_Size(self.0) as usize)
+            std::slice::from_raw_parts(
+                ffi::PyBytes_AsString(self.0).cast::<u8>(),
+                ffi::PyBytes_Size(self.0) as usize,
+            )
         }
     }
 }

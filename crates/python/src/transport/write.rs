@@ -8,12 +8,7 @@
 use super::state::{Chunk, Transport};
 use super::{close, flow, interest, read};
 use crate::event_loop::state::Loop;
-use crate::ffi::{
-    Python, Raised,
-    args::raise,
-    compat,
-    owned::Owned,
-};
+use crate::ffi::{Python, Raised, args::raise, compat, owned::Owned};
 use crate::{door, errors};
 use pyo3_ffi as ffi;
 use rondeau_driver::{FLUSH_AT_ONCE, Flush, Interest, socket};
@@ -53,8 +48,11 @@ pub unsafe fn write(transport: Transport, data: *mut ffi::PyObject) -> Python<()
 pub unsafe fn write_all(transport: Transport, list: *mut ffi::PyObject) -> Python<()> {
     // SAFETY: the caller's contract; each borrow ends before Python runs.
     unsafe {
-        let (named, busy) =
-            if compat::WRITELINES_STANDS_ALONE { ("writelines", "writelines") } else { ("write", "write") };
+        let (named, busy) = if compat::WRITELINES_STANDS_ALONE {
+            ("writelines", "writelines")
+        } else {
+            ("write", "write")
+        };
         check_open(transport, named, busy)?;
         let items = Owned::new(ffi::PySequence_Tuple(list))?;
         let mut chunks = Vec::new();
@@ -96,7 +94,11 @@ unsafe fn check_type(data: *mut ffi::PyObject) -> Python<()> {
             return Ok(());
         }
         let kind = Owned::new(ffi::PyType_GetName(ffi::Py_TYPE(data)))?;
-        ffi::PyErr_Format(ffi::PyExc_TypeError, compat::NOT_BYTES.as_ptr(), kind.as_ptr());
+        ffi::PyErr_Format(
+            ffi::PyExc_TypeError,
+            compat::NOT_BYTES.as_ptr(),
+            kind.as_ptr(),
+        );
         Err(Raised)
     }
 }
@@ -124,7 +126,11 @@ unsafe fn check_open(transport: Transport, function: &str, busy: &str) -> Python
 unsafe fn queueable(data: *mut ffi::PyObject) -> Python<Chunk> {
     // SAFETY: `data` lives.
     let bytes = unsafe {
-        if ffi::PyBytes_CheckExact(data) != 0 { Owned::from_borrowed(data) } else { Owned::new(ffi::PyBytes_FromObject(data))? }
+        if ffi::PyBytes_CheckExact(data) != 0 {
+            Owned::from_borrowed(data)
+        } else {
+            Owned::new(ffi::PyBytes_FromObject(data))?
+        }
     };
     Ok(Chunk::new(bytes.into_ptr()))
 }
@@ -159,7 +165,9 @@ unsafe fn is_bytes_like(data: *mut ffi::PyObject) -> bool {
 unsafe fn leave(transport: Transport) -> Python<()> {
     // SAFETY: no Python code runs before the last line of each way.
     unsafe {
-        let Some(loop_) = transport.event_loop() else { return Ok(()) };
+        let Some(loop_) = transport.event_loop() else {
+            return Ok(());
+        };
         let stuck = interest::current(transport).contains(Interest::WRITE);
         if stuck {
             return flow::maybe_pause(transport);
@@ -169,7 +177,10 @@ unsafe fn leave(transport: Transport) -> Python<()> {
         }
         if !std::mem::replace(&mut transport.state().dirty, true) {
             ffi::Py_INCREF(transport.object());
-            loop_.parts().dirty.push(NonNull::new_unchecked(transport.object()));
+            loop_
+                .parts()
+                .dirty
+                .push(NonNull::new_unchecked(transport.object()));
         }
         Ok(())
     }
@@ -182,7 +193,9 @@ unsafe fn leave(transport: Transport) -> Python<()> {
 pub unsafe fn flush(transport: Transport) -> Python<()> {
     // SAFETY: the list of sent buffers is taken out of the loop while they are released, since that may run Python code.
     unsafe {
-        let Some(loop_) = transport.event_loop() else { return Ok(()) };
+        let Some(loop_) = transport.event_loop() else {
+            return Ok(());
+        };
         let state = transport.state();
         if state.fd < 0 || state.out.is_empty() {
             return Ok(());
@@ -219,7 +232,11 @@ unsafe fn failed(transport: Transport, error: &io::Error) -> Python<()> {
 pub unsafe fn flush_dirty(loop_: Loop, done: Python<()>) -> Python<()> {
     // SAFETY: transports are taken off the list one by one; an exception on its way out is put aside meanwhile.
     unsafe {
-        let raised = if done.is_err() { compat::take_raised() } else { ptr::null_mut() };
+        let raised = if done.is_err() {
+            compat::take_raised()
+        } else {
+            ptr::null_mut()
+        };
         let mut outcome = Ok(());
         while let Some(object) = loop_.parts().dirty.pop() {
             let object = Owned::from_owned(object.as_ptr());
@@ -285,9 +302,9 @@ pub unsafe fn write_eof(transport: Transport) -> Python<()> {
         flush(transport)?;
         let state = transport.state();
         if state.fd >= 0 && state.out.is_empty() {
-            socket::shutdown(state.fd, socket::How::Write).map_err(|error| errors::raise_os_error(&error))?;
+            socket::shutdown(state.fd, socket::How::Write)
+                .map_err(|error| errors::raise_os_error(&error))?;
         }
         Ok(())
     }
 }
-

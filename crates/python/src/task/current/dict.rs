@@ -93,7 +93,11 @@ pub unsafe fn settle_before(loop_: Loop, callback: *mut ffi::PyObject) {
 unsafe fn withdraw(loop_: Loop) {
     // SAFETY: the reference is taken out before it is released; an exception that is set is kept.
     unsafe {
-        let raised = if ffi::PyErr_Occurred().is_null() { ptr::null_mut() } else { compat::take_raised() };
+        let raised = if ffi::PyErr_Occurred().is_null() {
+            ptr::null_mut()
+        } else {
+            compat::take_raised()
+        };
         let task = std::mem::replace(&mut loop_.parts().current, ptr::null_mut());
         if ffi::PyDict_DelItem(*TASKS.get(), loop_.object()) != 0 {
             // The program removed it itself.

@@ -30,10 +30,24 @@ pub unsafe fn entered(task: TaskRef, what: impl FnOnce(TaskRef) -> Python<()>) -
         }
         let loop_ = Owned::from_borrowed(task.future().cell().loop_);
         let args = [loop_.as_ptr(), task.object()];
-        Owned::new(ffi::PyObject_Vectorcall(door().enter_task, args.as_ptr(), 2, ptr::null_mut()))?;
+        Owned::new(ffi::PyObject_Vectorcall(
+            door().enter_task,
+            args.as_ptr(),
+            2,
+            ptr::null_mut(),
+        ))?;
         let done = what(task);
-        let raised = if done.is_err() { compat::take_raised() } else { ptr::null_mut() };
-        let left = Owned::new(ffi::PyObject_Vectorcall(door().leave_task, args.as_ptr(), 2, ptr::null_mut()));
+        let raised = if done.is_err() {
+            compat::take_raised()
+        } else {
+            ptr::null_mut()
+        };
+        let left = Owned::new(ffi::PyObject_Vectorcall(
+            door().leave_task,
+            args.as_ptr(),
+            2,
+            ptr::null_mut(),
+        ));
         if raised.is_null() {
             return left.map(drop);
         }

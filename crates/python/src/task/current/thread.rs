@@ -66,7 +66,14 @@ unsafe fn word(offset: usize) -> *mut *mut ffi::PyObject {
 unsafe fn swap(loop_: Loop, task: *mut ffi::PyObject) -> Python<Owned> {
     let args = [loop_.object(), task];
     // SAFETY: the function exists from 3.12 on; the arguments live.
-    unsafe { Owned::new(ffi::PyObject_Vectorcall(door().swap_current_task, args.as_ptr(), 2, ptr::null_mut())) }
+    unsafe {
+        Owned::new(ffi::PyObject_Vectorcall(
+            door().swap_current_task,
+            args.as_ptr(),
+            2,
+            ptr::null_mut(),
+        ))
+    }
 }
 
 #[cold]

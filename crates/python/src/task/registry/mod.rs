@@ -32,7 +32,10 @@ unsafe fn insert_last(head: *mut Node, node: *mut Node) {
     // SAFETY: the caller's contract.
     unsafe {
         let last = (*head).prev;
-        *node = Node { next: head, prev: last };
+        *node = Node {
+            next: head,
+            prev: last,
+        };
         (*last).next = node;
         (*head).prev = node;
     }
@@ -50,7 +53,10 @@ unsafe fn remove(node: *mut Node) {
         if !next.is_null() {
             (*prev).next = next;
             (*next).prev = prev;
-            *node = Node { next: ptr::null_mut(), prev: ptr::null_mut() };
+            *node = Node {
+                next: ptr::null_mut(),
+                prev: ptr::null_mut(),
+            };
         }
     }
 }

@@ -7,7 +7,10 @@ use crate::task::cell::{TaskCell, TaskRef};
 use std::mem::offset_of;
 use std::ptr;
 
-static HEAD: GilCell<Node> = GilCell::new(Node { next: ptr::null_mut(), prev: ptr::null_mut() });
+static HEAD: GilCell<Node> = GilCell::new(Node {
+    next: ptr::null_mut(),
+    prev: ptr::null_mut(),
+});
 
 /// Starts the list.
 ///
@@ -17,7 +20,10 @@ pub unsafe fn open() {
     // SAFETY: the import runs alone.
     unsafe {
         let head: *mut Node = HEAD.get();
-        *head = Node { next: head, prev: head };
+        *head = Node {
+            next: head,
+            prev: head,
+        };
     }
 }
 

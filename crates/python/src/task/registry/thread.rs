@@ -87,7 +87,11 @@ pub unsafe fn link(task: TaskRef) -> Python<()> {
 pub unsafe fn unlink(task: TaskRef) {
     // SAFETY: the caller's contract.
     unsafe {
-        if LIST.get().in_base { remove(task.node()) } else { unregister_kept(task) }
+        if LIST.get().in_base {
+            remove(task.node())
+        } else {
+            unregister_kept(task)
+        }
     }
 }
 
