@@ -3,6 +3,8 @@
 //! `python/rondeau/loop.py` puts it in front of asyncio's own Unix loop: what runs per callback, per await or per packet is
 //! here, what runs once per loop or per connection is asyncio's Python code, in each version's own form.
 
+mod attributes;
+mod create;
 pub mod descriptors;
 pub mod schedule;
 mod slow;
@@ -11,11 +13,11 @@ mod turn;
 pub mod watch;
 
 use crate::ffi::{
-    Python, Raised,
+    Python, Raised, answer,
     args::raise,
     gil::GilCell,
     owned::Owned,
-    types::{Type, attribute, fast_keywords, noargs, one, table, table_of},
+    types::{Type, fast_keywords, noargs, one, table_of},
 };
 use crate::{errors, transport};
 use descriptors::Descriptors;
@@ -163,20 +165,12 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
     }
 }
 
-unsafe fn none() -> *mut ffi::PyObject {
-    // SAFETY: None is live.
-    unsafe {
-        ffi::Py_INCREF(ffi::Py_None());
-        ffi::Py_None()
-    }
-}
-
 unsafe extern "C" fn run(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance, which the reference keeps alive while it runs.
     unsafe {
         let alive = Owned::from_borrowed(object);
         match turn::run(Loop::from_object(alive.as_ptr())) {
-            Ok(()) => none(),
+            Ok(()) => answer::none(Ok(())),
             Err(Raised) => ptr::null_mut(),
         }
     }
@@ -186,7 +180,7 @@ unsafe extern "C" fn stop(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> 
     // SAFETY: CPython calls this on an instance.
     unsafe {
         Loop::from_object(object).parts().stopping = true;
-        none()
+        answer::none(Ok(()))
     }
 }
 
@@ -196,7 +190,7 @@ unsafe extern "C" fn wake(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> 
         if let Some(waker) = &Loop::from_object(object).parts().waker {
             waker.wake();
         }
-        none()
+        answer::none(Ok(()))
     }
 }
 
@@ -213,7 +207,7 @@ unsafe extern "C" fn release(
         for held in take_all(parts) {
             crate::handle::leave_agenda(held);
         }
-        none()
+        answer::none(Ok(()))
     }
 }
 
@@ -232,137 +226,12 @@ unsafe extern "C" fn add_callback(
             ffi::Py_INCREF(handle);
             Loop::from_object(object).schedule(crate::ready::Ready::handle(handle));
         }
-        none()
+        answer::none(Ok(()))
     }
 }
 
 unsafe extern "C" fn ignore(_: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: the GIL is held.
-    unsafe { none() }
-}
-
-unsafe fn boolean(value: bool) -> *mut ffi::PyObject {
-    // SAFETY: the GIL is held.
-    unsafe { ffi::PyBool_FromLong(value.into()) }
-}
-
-unsafe extern "C" fn is_running(
-    object: *mut ffi::PyObject,
-    _: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls this on an instance.
-    unsafe { boolean(Loop::from_object(object).parts().thread != 0) }
-}
-
-unsafe extern "C" fn is_closed(
-    object: *mut ffi::PyObject,
-    _: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls this on an instance.
-    unsafe { boolean(Loop::from_object(object).parts().closed) }
-}
-
-unsafe extern "C" fn get_debug(
-    object: *mut ffi::PyObject,
-    _: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls this on an instance.
-    unsafe { boolean(Loop::from_object(object).parts().debug) }
-}
-
-macro_rules! flag {
-    ($get:ident, $set:ident, $field:ident) => {
-        unsafe extern "C" fn $get(
-            object: *mut ffi::PyObject,
-            _: *mut c_void,
-        ) -> *mut ffi::PyObject {
-            // SAFETY: CPython calls this on an instance.
-            unsafe { boolean(Loop::from_object(object).parts().$field) }
-        }
-        unsafe extern "C" fn $set(
-            object: *mut ffi::PyObject,
-            value: *mut ffi::PyObject,
-            _: *mut c_void,
-        ) -> c_int {
-            // SAFETY: CPython calls this on an instance; NULL means deletion.
-            unsafe {
-                let truth = if value.is_null() {
-                    0
-                } else {
-                    ffi::PyObject_IsTrue(value)
-                };
-                if truth < 0 {
-                    return -1;
-                }
-                Loop::from_object(object).parts().$field = truth == 1;
-            }
-            0
-        }
-    };
-}
-
-flag!(get_stopping, set_stopping, stopping);
-flag!(get_closed, set_closed, closed);
-flag!(get_debug_flag, set_debug_flag, debug);
-flag!(get_direct, set_direct, direct);
-
-unsafe extern "C" fn get_thread(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls this on an instance.
-    unsafe {
-        match Loop::from_object(object).parts().thread {
-            0 => none(),
-            thread => ffi::PyLong_FromUnsignedLongLong(thread),
-        }
-    }
-}
-
-unsafe extern "C" fn set_thread(
-    object: *mut ffi::PyObject,
-    value: *mut ffi::PyObject,
-    _: *mut c_void,
-) -> c_int {
-    // SAFETY: CPython calls this on an instance.
-    unsafe {
-        let thread = if value.is_null() || value == ffi::Py_None() {
-            0
-        } else {
-            ffi::PyLong_AsUnsignedLongLong(value)
-        };
-        if thread == u64::MAX && !ffi::PyErr_Occurred().is_null() {
-            return -1;
-        }
-        Loop::from_object(object).parts().thread = thread;
-    }
-    0
-}
-
-unsafe extern "C" fn get_factory(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls this on an instance.
-    unsafe {
-        match Loop::from_object(object).parts().task_factory {
-            factory if factory.is_null() => none(),
-            factory => Owned::from_borrowed(factory).into_ptr(),
-        }
-    }
-}
-
-unsafe extern "C" fn set_factory(
-    object: *mut ffi::PyObject,
-    value: *mut ffi::PyObject,
-    _: *mut c_void,
-) -> c_int {
-    // SAFETY: CPython calls this on an instance; the new reference is stored before the old one is released.
-    unsafe {
-        let absent = value.is_null() || value == ffi::Py_None();
-        let new = if absent {
-            ptr::null_mut()
-        } else {
-            Owned::from_borrowed(value).into_ptr()
-        };
-        let old = std::mem::replace(&mut Loop::from_object(object).parts().task_factory, new);
-        ffi::Py_XDECREF(old);
-    }
-    0
+    answer::none(Ok(()))
 }
 
 /// The methods that run per callback, on the base type and again on the class that `own_methods` is given.
@@ -373,8 +242,8 @@ fn hot_methods() -> [ffi::PyMethodDef; 7] {
         fast_keywords(c"call_later", schedule::call_later, c"call_later($self, delay, callback, /, *args, context=None)\n--\n\nCall the callback in `delay` seconds; return a TimerHandle."),
         fast_keywords(c"call_at", schedule::call_at, c"call_at($self, when, callback, /, *args, context=None)\n--\n\nCall the callback when time() reaches `when` (seconds); return a TimerHandle."),
         noargs(c"time", schedule::time, c"time($self, /)\n--\n\nThe loop's clock, in seconds: time.monotonic()."),
-        noargs(c"create_future", schedule::create_future, c"create_future($self, /)\n--\n\nA Future attached to this loop."),
-        fast_keywords(c"create_task", schedule::create_task, c"create_task($self, coro, /, **kwargs)\n--\n\nSchedule a coroutine; return its Task."),
+        noargs(c"create_future", create::create_future, c"create_future($self, /)\n--\n\nA Future attached to this loop."),
+        fast_keywords(c"create_task", create::create_task, c"create_task($self, coro, /, **kwargs)\n--\n\nSchedule a coroutine; return its Task."),
     ]
 }
 
@@ -467,17 +336,17 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
         ),
         noargs(
             c"is_running",
-            is_running,
+            attributes::is_running,
             c"is_running($self, /)\n--\n\nWhether the loop runs.",
         ),
         noargs(
             c"is_closed",
-            is_closed,
+            attributes::is_closed,
             c"is_closed($self, /)\n--\n\nWhether the loop was closed.",
         ),
         noargs(
             c"get_debug",
-            get_debug,
+            attributes::get_debug,
             c"get_debug($self, /)\n--\n\nWhether debug mode is on.",
         ),
         transport::FOR_SOCKET,
@@ -486,14 +355,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
         transport::TRANSPORTS_OF,
     ]);
     let methods = table_of(all);
-    let attributes = table([
-        attribute(c"_stopping", get_stopping, Some(set_stopping)),
-        attribute(c"_closed", get_closed, Some(set_closed)),
-        attribute(c"_debug", get_debug_flag, Some(set_debug_flag)),
-        attribute(c"_direct", get_direct, Some(set_direct)),
-        attribute(c"_thread_id", get_thread, Some(set_thread)),
-        attribute(c"_task_factory", get_factory, Some(set_factory)),
-    ]);
+    let attributes = attributes::table();
     let kind = Type {
         name: c"rondeau._core.EventLoop",
         size: size_of::<LoopObject>(),

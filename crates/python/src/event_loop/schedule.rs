@@ -5,13 +5,13 @@
 
 use super::state::Loop;
 use crate::ffi::{
-    Python, Raised,
+    Python, Raised, answer,
     args::{Args, raise, raise_type_error},
     names::names,
     owned::Owned,
 };
+use crate::handle;
 use crate::ready::Ready;
-use crate::{door, future, handle, task};
 use pyo3_ffi as ffi;
 use rondeau_core::Time;
 use std::ffi::CStr;
@@ -132,10 +132,6 @@ unsafe fn soon(
     }
 }
 
-fn or_null(made: Python<Owned>) -> *mut ffi::PyObject {
-    made.map_or(ptr::null_mut(), Owned::into_ptr)
-}
-
 /// `call_soon(callback, *args, context=None)`.
 pub unsafe extern "C" fn call_soon(
     self_: *mut ffi::PyObject,
@@ -145,7 +141,7 @@ pub unsafe extern "C" fn call_soon(
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython's calling convention.
     unsafe {
-        or_null(soon(
+        answer::object(soon(
             self_,
             Args::new(args, count, keywords),
             c"call_soon",
@@ -164,7 +160,7 @@ pub unsafe extern "C" fn call_soon_threadsafe(
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython's calling convention.
     unsafe {
-        or_null(soon(
+        answer::object(soon(
             self_,
             Args::new(args, count, keywords),
             c"call_soon_threadsafe",
@@ -252,7 +248,7 @@ pub unsafe extern "C" fn call_later(
     keywords: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython's calling convention, on an instance of the type.
-    or_null(unsafe { later(Loop::from_object(self_), Args::new(args, count, keywords)) })
+    answer::object(unsafe { later(Loop::from_object(self_), Args::new(args, count, keywords)) })
 }
 
 unsafe fn later(loop_: Loop, call: Args<'_>) -> Python<Owned> {
@@ -283,7 +279,7 @@ pub unsafe extern "C" fn call_at(
     keywords: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython's calling convention, on an instance of the type.
-    or_null(unsafe { at_given(Loop::from_object(self_), Args::new(args, count, keywords)) })
+    answer::object(unsafe { at_given(Loop::from_object(self_), Args::new(args, count, keywords)) })
 }
 
 unsafe fn at_given(loop_: Loop, call: Args<'_>) -> Python<Owned> {
@@ -297,123 +293,5 @@ unsafe fn at_given(loop_: Loop, call: Args<'_>) -> Python<Owned> {
         check_open(loop_)?;
         let seconds = number(when)?;
         at(loop_, Owned::from_borrowed(when), due(seconds), parts)
-    }
-}
-
-/// `create_future()`.
-pub unsafe extern "C" fn create_future(
-    self_: *mut ffi::PyObject,
-    _: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls this on an instance of the type.
-    unsafe { future::new(Loop::from_object(self_)) }
-}
-
-/// `create_task(coro, *, name=None, context=None, eager_start=None)`; a task factory, where set, is asyncio's own path.
-pub unsafe extern "C" fn create_task(
-    self_: *mut ffi::PyObject,
-    args: *const *mut ffi::PyObject,
-    count: ffi::Py_ssize_t,
-    keywords: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: CPython's calling convention, on an instance of the type.
-    or_null(unsafe { task_for(Loop::from_object(self_), args, count, keywords) })
-}
-
-unsafe fn task_for(
-    loop_: Loop,
-    args: *const *mut ffi::PyObject,
-    count: ffi::Py_ssize_t,
-    keywords: *mut ffi::PyObject,
-) -> Python<Owned> {
-    // SAFETY: the arguments live for the call; the references are borrowed.
-    unsafe {
-        check_open(loop_)?;
-        if !loop_.parts().task_factory.is_null() {
-            return with_factory(loop_, args, count, keywords);
-        }
-        let call = Args::new(args, count, keywords);
-        let known = [
-            names().coro,
-            names().name,
-            names().context,
-            names().eager_start,
-        ];
-        let mut given = [ptr::null_mut(); 4];
-        if call.keyword_count() != 0 {
-            call.keywords("create_task", known, &mut given)?;
-        }
-        let coro = match call.positional {
-            [coro] if given[0].is_null() => *coro,
-            [] if !given[0].is_null() => given[0],
-            [] => {
-                return Err(raise_type_error(
-                    "create_task() missing 1 required positional argument: 'coro'",
-                ));
-            }
-            _ => {
-                call.expect_positional("create_task", 1, 1)?;
-                return Err(raise_type_error(
-                    "create_task() got multiple values for argument 'coro'",
-                ));
-            }
-        };
-        let none = ffi::Py_None();
-        let or_absent = |value: *mut ffi::PyObject| {
-            if value == none {
-                ptr::null_mut()
-            } else {
-                value
-            }
-        };
-        let eager = match or_absent(given[3]) {
-            value if value.is_null() => false,
-            value => match ffi::PyObject_IsTrue(value) {
-                -1 => return Err(Raised),
-                truth => truth == 1,
-            },
-        };
-        Owned::new(task::new(
-            loop_,
-            coro,
-            or_absent(given[1]),
-            or_absent(given[2]),
-            eager,
-        ))
-    }
-}
-
-#[cold]
-unsafe fn with_factory(
-    loop_: Loop,
-    args: *const *mut ffi::PyObject,
-    count: ffi::Py_ssize_t,
-    keywords: *mut ffi::PyObject,
-) -> Python<Owned> {
-    // SAFETY: `_cold.create_task(loop, ...)` gets the same arguments after the loop; keyword values follow the positional ones.
-    unsafe {
-        let function = Owned::new(ffi::PyObject_GetAttrString(
-            door::door().cold,
-            c"create_task".as_ptr(),
-        ))?;
-        let keyword_count = if keywords.is_null() {
-            0
-        } else {
-            ffi::PyTuple_GET_SIZE(keywords) as usize
-        };
-        let given = if args.is_null() {
-            &[][..]
-        } else {
-            std::slice::from_raw_parts(args, count as usize + keyword_count)
-        };
-        let mut all = Vec::with_capacity(1 + given.len());
-        all.push(loop_.object());
-        all.extend_from_slice(given);
-        Owned::new(ffi::PyObject_Vectorcall(
-            function.as_ptr(),
-            all.as_ptr(),
-            1 + count as usize,
-            keywords,
-        ))
     }
 }

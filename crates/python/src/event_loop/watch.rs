@@ -7,7 +7,7 @@ use super::descriptors::{Pair, Slot};
 use super::schedule::check_open;
 use super::state::Loop;
 use crate::ffi::{
-    Python, Raised,
+    Python, Raised, answer,
     args::{Args, raise},
     names::names,
     owned::Owned,
@@ -178,10 +178,6 @@ unsafe fn remove(
     }
 }
 
-fn or_null(made: Python<Owned>) -> *mut ffi::PyObject {
-    made.map_or(ptr::null_mut(), Owned::into_ptr)
-}
-
 macro_rules! watch_methods {
     ($add:ident, $remove:ident, $write:literal, $name:literal) => {
         /// Watches a descriptor for one direction and returns the handle.
@@ -192,7 +188,7 @@ macro_rules! watch_methods {
             keywords: *mut ffi::PyObject,
         ) -> *mut ffi::PyObject {
             // SAFETY: CPython's calling convention.
-            or_null(unsafe { add(self_, Args::new(args, count, keywords), $write, $name) })
+            answer::object(unsafe { add(self_, Args::new(args, count, keywords), $write, $name) })
         }
 
         /// Ends the watch; returns whether there was one.
@@ -201,7 +197,7 @@ macro_rules! watch_methods {
             file: *mut ffi::PyObject,
         ) -> *mut ffi::PyObject {
             // SAFETY: CPython's calling convention.
-            or_null(unsafe { remove(self_, file, $write) })
+            answer::object(unsafe { remove(self_, file, $write) })
         }
     };
 }

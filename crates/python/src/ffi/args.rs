@@ -29,13 +29,13 @@ impl<'a> Args<'a> {
             // SAFETY: CPython passes `count` valid pointers at `args`.
             unsafe { std::slice::from_raw_parts(args, count) }
         };
-        // SAFETY: the keyword values follow the positional ones in the same array.
         Args {
             positional,
             keywords,
             values: if keywords.is_null() {
                 args
             } else {
+                // SAFETY: the keyword values follow the positional ones in the same array.
                 unsafe { args.add(count) }
             },
         }

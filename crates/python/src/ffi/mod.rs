@@ -6,6 +6,7 @@
 //!
 //! Rejected: high-level PyO3 on this path costs 2–4 times raw ffi (a `#[pyclass]` callback 157–223 ns, raw 67–96).
 
+pub mod answer;
 pub mod args;
 pub mod call;
 pub mod compat;

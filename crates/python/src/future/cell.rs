@@ -146,9 +146,9 @@ impl FutureRef {
     /// `object` is a live native future whose fields lie `offset` bytes from its start.
     #[inline]
     pub unsafe fn at(object: *mut ffi::PyObject, offset: usize) -> FutureRef {
-        // SAFETY: the fields lie inside the instance.
         FutureRef {
             object,
+            // SAFETY: the fields lie inside the instance.
             cell: unsafe { object.byte_add(offset).cast() },
         }
     }

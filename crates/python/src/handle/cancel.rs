@@ -5,7 +5,7 @@
 use super::{HANDLE, TIMER, is, is_cancelled, replace, slot, timer_key};
 use crate::door::door;
 use crate::event_loop::state::Loop;
-use crate::ffi::{Python, Raised, compat, names::names, owned::Owned};
+use crate::ffi::{Python, answer, compat, names::names, owned::Owned};
 use pyo3_ffi as ffi;
 use std::ptr;
 
@@ -43,25 +43,12 @@ unsafe fn cancel_native(handle: *mut ffi::PyObject, timer: bool) -> Python<()> {
     Ok(())
 }
 
-unsafe fn none_or_raised(done: Python<()>) -> *mut ffi::PyObject {
-    match done {
-        Ok(()) => {
-            // SAFETY: None is live.
-            unsafe {
-                ffi::Py_INCREF(ffi::Py_None());
-                ffi::Py_None()
-            }
-        }
-        Err(Raised) => ptr::null_mut(),
-    }
-}
-
 pub unsafe extern "C" fn cancel_handle(
     handle: *mut ffi::PyObject,
     _: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance of the type.
-    unsafe { none_or_raised(cancel_native(handle, false)) }
+    unsafe { answer::none(cancel_native(handle, false)) }
 }
 
 pub unsafe extern "C" fn cancel_timer(
@@ -71,7 +58,7 @@ pub unsafe extern "C" fn cancel_timer(
     // SAFETY: CPython calls this on an instance of the type; the reference keeps it alive while its own is released.
     unsafe {
         let alive = Owned::from_borrowed(handle);
-        none_or_raised(cancel_native(alive.as_ptr(), true))
+        answer::none(cancel_native(alive.as_ptr(), true))
     }
 }
 
@@ -117,7 +104,7 @@ pub unsafe extern "C" fn cancel_threadsafe(
     _: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance of the type.
-    unsafe { locked(handle, || none_or_raised(cancel_native(handle, false))) }
+    unsafe { locked(handle, || answer::none(cancel_native(handle, false))) }
 }
 
 pub unsafe extern "C" fn cancelled_threadsafe(

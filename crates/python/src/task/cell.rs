@@ -47,9 +47,9 @@ impl TaskRef {
     /// `object` is a live `_core.Task` or an instance of a subclass.
     #[inline]
     pub unsafe fn of(object: *mut ffi::PyObject) -> TaskRef {
-        // SAFETY: the fields lie inside the instance.
         TaskRef {
             object,
+            // SAFETY: the fields lie inside the instance.
             cell: unsafe { object.byte_add(layout().task_cell).cast() },
         }
     }

@@ -5,28 +5,15 @@ use super::state::Transport;
 use super::{close, extra, flow, interest, make, write};
 use crate::door;
 use crate::ffi::{
-    Python, Raised,
+    Python, Raised, answer,
     args::{Args, raise},
     owned::Owned,
-    types::{attribute, fast, fast_keywords, noargs, one, table},
+    types::{fast, fast_keywords, noargs, one, table},
 };
 use pyo3_ffi as ffi;
 use rondeau_driver::Interest;
-use std::ffi::{c_int, c_void};
+use std::ffi::c_void;
 use std::ptr;
-
-fn none_or_null(done: Python<()>) -> *mut ffi::PyObject {
-    match done {
-        // SAFETY: None is live.
-        Ok(()) => unsafe { Owned::from_borrowed(ffi::Py_None()).into_ptr() },
-        Err(Raised) => ptr::null_mut(),
-    }
-}
-
-fn boolean(value: bool) -> *mut ffi::PyObject {
-    // SAFETY: the GIL is held by whoever called the method.
-    unsafe { ffi::PyBool_FromLong(value.into()) }
-}
 
 /// A method without arguments: `$body` of a transport that a reference keeps alive.
 macro_rules! noargs_method {
@@ -62,52 +49,38 @@ macro_rules! one_method {
     };
 }
 
-/// A read-only attribute.
-macro_rules! getter {
-    ($name:ident, |$transport:ident| $body:expr) => {
-        unsafe extern "C" fn $name(
-            object: *mut ffi::PyObject,
-            _: *mut c_void,
-        ) -> *mut ffi::PyObject {
-            // SAFETY: CPython calls this on an instance.
-            unsafe {
-                let $transport = Transport::from_object(object);
-                $body
-            }
-        }
-    };
-}
-
-one_method!(write_, |transport, data| none_or_null(write::write(
+one_method!(write_, |transport, data| answer::none(write::write(
     transport, data
 )));
-one_method!(writelines, |transport, list| none_or_null(
+one_method!(writelines, |transport, list| answer::none(
     write::write_all(transport, list)
 ));
-noargs_method!(write_eof, |transport| none_or_null(write::write_eof(
+noargs_method!(write_eof, |transport| answer::none(write::write_eof(
     transport
 )));
-noargs_method!(can_write_eof, |_transport| boolean(true));
-noargs_method!(close_, |transport| none_or_null(close::close(transport)));
-noargs_method!(abort, |transport| none_or_null(close::force_close(
+noargs_method!(can_write_eof, |_transport| answer::boolean(true));
+noargs_method!(close_, |transport| answer::none(close::close(transport)));
+noargs_method!(abort, |transport| answer::none(close::force_close(
     transport,
     ffi::Py_None()
 )));
-one_method!(force_close, |transport, exception| none_or_null(
+one_method!(force_close, |transport, exception| answer::none(
     close::force_close(transport, exception)
 ));
-one_method!(call_connection_lost, |transport, exception| none_or_null(
+one_method!(call_connection_lost, |transport, exception| answer::none(
     close::finish(transport, exception)
 ));
-noargs_method!(is_closing, |transport| boolean(transport.state().closing));
-noargs_method!(is_reading, |transport| boolean(reading(transport)));
-noargs_method!(pause_reading, |transport| none_or_null(pause(transport)));
-noargs_method!(resume_reading, |transport| none_or_null(resume(transport)));
-noargs_method!(start_reading, |transport| none_or_null(start(transport)));
-noargs_method!(get_protocol, |transport| or_none(
+noargs_method!(is_closing, |transport| answer::boolean(
+    transport.state().closing
+));
+noargs_method!(is_reading, |transport| answer::boolean(reading(transport)));
+noargs_method!(pause_reading, |transport| answer::none(pause(transport)));
+noargs_method!(resume_reading, |transport| answer::none(resume(transport)));
+noargs_method!(start_reading, |transport| answer::none(start(transport)));
+noargs_method!(get_protocol, |transport| answer::or_none(
     transport.state().protocol
 ));
-one_method!(set_protocol, |transport, protocol| none_or_null(
+one_method!(set_protocol, |transport, protocol| answer::none(
     make::set_protocol(transport, protocol)
 ));
 
@@ -150,18 +123,6 @@ unsafe fn start(transport: Transport) -> Python<()> {
     }
 }
 
-fn or_none(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: a live object or NULL.
-    unsafe {
-        Owned::from_borrowed(if object.is_null() {
-            ffi::Py_None()
-        } else {
-            object
-        })
-        .into_ptr()
-    }
-}
-
 noargs_method!(get_write_buffer_size, |transport| {
     // asyncio would have sent it already: whoever asks gets what the kernel did not take.
     if !interest::current(transport).contains(Interest::WRITE) && write::flush(transport).is_err() {
@@ -185,7 +146,7 @@ unsafe extern "C" fn set_write_buffer_limits(
     keywords: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython's calling convention, on an instance.
-    none_or_null(unsafe {
+    answer::none(unsafe {
         limits(
             Transport::from_object(object),
             Args::new(args, count, keywords),
@@ -277,7 +238,7 @@ unsafe extern "C" fn fatal_error(
             )
             .map(drop)
         });
-        none_or_null(done)
+        answer::none(done)
     }
 }
 
@@ -305,17 +266,17 @@ noargs_method!(make_empty_waiter, |transport| {
 
 noargs_method!(reset_empty_waiter, |transport| {
     super::state::replace(&mut transport.state().empty_waiter, ptr::null_mut());
-    none_or_null(Ok(()))
+    answer::none(Ok(()))
 });
 
 // `_lend()` and `_take_back()`: `sendfile` uses the descriptor as `sock_sendall` does, while the transport is paused and empty.
 noargs_method!(lend, |transport| {
     interest::forget(transport);
-    none_or_null(Ok(()))
+    answer::none(Ok(()))
 });
 noargs_method!(take_back, |transport| {
     interest::claim(transport);
-    none_or_null(Ok(()))
+    answer::none(Ok(()))
 });
 
 /// `repr(transport)`.
@@ -324,8 +285,8 @@ pub unsafe extern "C" fn repr(object: *mut ffi::PyObject) -> *mut ffi::PyObject 
     unsafe {
         let transport = Transport::from_object(object);
         let asked = interest::current(transport);
-        let read = boolean(asked.contains(Interest::READ));
-        let write = boolean(asked.contains(Interest::WRITE));
+        let read = answer::boolean(asked.contains(Interest::READ));
+        let write = answer::boolean(asked.contains(Interest::WRITE));
         let pending = ffi::PyLong_FromSize_t(transport.state().out.pending());
         if pending.is_null() {
             return ptr::null_mut();
@@ -335,54 +296,6 @@ pub unsafe extern "C" fn repr(object: *mut ffi::PyObject) -> *mut ffi::PyObject 
         ffi::Py_DECREF(read);
         ffi::Py_DECREF(write);
         text.map_or(ptr::null_mut(), Owned::into_ptr)
-    }
-}
-
-getter!(get_loop, |transport| or_none(transport.state().loop_));
-getter!(get_protocol_attribute, |transport| or_none(
-    transport.state().protocol
-));
-getter!(get_server, |transport| or_none(transport.state().server));
-getter!(get_fd, |transport| ffi::PyLong_FromLong(
-    transport.state().fd.into()
-));
-getter!(get_sock, |transport| extra::python_socket(transport)
-    .map_or(ptr::null_mut(), Owned::into_ptr));
-getter!(get_lost, |transport| ffi::PyLong_FromUnsignedLong(
-    transport.state().lost.into()
-));
-getter!(get_closing, |transport| boolean(transport.state().closing));
-getter!(get_eof, |transport| boolean(transport.state().eof));
-getter!(get_paused, |transport| boolean(transport.state().paused));
-getter!(get_protocol_paused, |transport| boolean(
-    transport.state().protocol_paused
-));
-getter!(get_empty_waiter, |transport| or_none(
-    transport.state().empty_waiter
-));
-getter!(compatible, |_transport| boolean(true));
-getter!(get_sendfile_mode, |_transport| door::cold(
-    c"sendfile_mode",
-    &[]
-)
-.map_or(ptr::null_mut(), Owned::into_ptr));
-
-unsafe extern "C" fn set_closing(
-    object: *mut ffi::PyObject,
-    value: *mut ffi::PyObject,
-    _: *mut c_void,
-) -> c_int {
-    // SAFETY: CPython calls this on an instance; asyncio's TLS code marks a transport that it replaces.
-    unsafe {
-        let truth = if value.is_null() {
-            0
-        } else {
-            ffi::PyObject_IsTrue(value)
-        };
-        if truth >= 0 {
-            Transport::from_object(object).state().closing = truth == 1;
-        }
-        if truth < 0 { -1 } else { 0 }
     }
 }
 
@@ -413,24 +326,5 @@ pub fn methods() -> *mut c_void {
         noargs(c"_take_back", take_back, c"_take_back($self, /)\n--\n\n"),
         noargs(c"_make_empty_waiter", make_empty_waiter, c"_make_empty_waiter($self, /)\n--\n\n"),
         noargs(c"_reset_empty_waiter", reset_empty_waiter, c"_reset_empty_waiter($self, /)\n--\n\n"),
-    ])
-}
-
-/// The table of attributes.
-pub fn attributes() -> *mut c_void {
-    table([
-        attribute(c"_loop", get_loop, None),
-        attribute(c"_protocol", get_protocol_attribute, None),
-        attribute(c"_server", get_server, None),
-        attribute(c"_sock", get_sock, None),
-        attribute(c"_sock_fd", get_fd, None),
-        attribute(c"_conn_lost", get_lost, None),
-        attribute(c"_closing", get_closing, Some(set_closing)),
-        attribute(c"_eof", get_eof, None),
-        attribute(c"_paused", get_paused, None),
-        attribute(c"_protocol_paused", get_protocol_paused, None),
-        attribute(c"_empty_waiter", get_empty_waiter, None),
-        attribute(c"_start_tls_compatible", compatible, None),
-        attribute(c"_sendfile_compatible", get_sendfile_mode, None),
     ])
 }

@@ -3,6 +3,7 @@
 //! `state` is what it holds, `make` its beginning, `read` and `write` its life, `flow` its back-pressure, `extra` what it tells
 //! of itself, `close` its end; `interest` is what the kernel is asked for. This file is the Python surface.
 
+mod attributes;
 mod close;
 mod extra;
 mod flow;
@@ -234,7 +235,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
                 (ffi::Py_tp_clear, clear as *mut c_void),
                 (ffi::Py_tp_repr, methods::repr as *mut c_void),
                 (ffi::Py_tp_methods, methods::methods()),
-                (ffi::Py_tp_getset, methods::attributes()),
+                (ffi::Py_tp_getset, attributes::attributes()),
                 (ffi::Py_tp_members, members),
             ],
         };
