@@ -4,6 +4,8 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
+use rondeau_driver::SockAddr;
+
 use crate::blocking::spawn_blocking;
 
 /// Where to connect or bind: a [`SocketAddr`], an IP address with a port, or a host name with a port, as
@@ -99,4 +101,10 @@ impl sealed::Resolve for (&str, u16) {
             |ip| Target::Known((ip, port).into()),
         )
     }
+}
+
+/// An internet address, or Unsupported.
+pub(super) fn inet(addr: SockAddr) -> io::Result<SocketAddr> {
+    addr.as_inet()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "not an internet address"))
 }

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use rondeau_driver::{SockAddr, socket as sys};
 
+use super::address::inet;
 use super::address::{self, Address};
 use super::socket::Socket;
 use super::stream::TcpStream;
@@ -27,11 +28,6 @@ const BACKLOG: i32 = 1024;
 /// }).unwrap();
 /// ```
 pub struct TcpListener(Socket);
-
-pub(super) fn inet(addr: SockAddr) -> io::Result<SocketAddr> {
-    addr.as_inet()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "not an internet address"))
-}
 
 impl TcpListener {
     /// Listens at an address, with `SO_REUSEADDR`; port 0 lets the kernel choose.

@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rondeau_driver::socket::How;
 use rondeau_driver::{SockAddr, socket as sys};
 
+use super::address::inet;
 use super::address::{self, Address};
-use super::listener::inet;
 use super::socket::Socket;
 use super::split::{ReadHalf, WriteHalf};
 
