@@ -1,6 +1,7 @@
 //! The extension module `rondeau._core`: the loop for Python coroutines, in raw ffi.
 //!
-//! Where to look: `event_loop` schedules and turns, `handle` is what it runs, `future` and `task` are what coroutines wait with,
+//! Where to look: `native_loop` is what a loop owns, `event_loop` its methods and its turn, `handle` is what it runs,
+//! `future` and `task` are what coroutines wait with,
 //! `transport` is what they talk through, `ffi` is how any of it speaks to CPython, `door` is where asyncio's own objects come in.
 //! `python/rondeau` puts it together; nothing here runs once per loop or per connection if Python could do it.
 
@@ -13,6 +14,7 @@ mod event_loop;
 mod ffi;
 mod future;
 mod handle;
+mod native_loop;
 mod probe;
 mod ready;
 mod task;

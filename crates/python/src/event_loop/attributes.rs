@@ -2,12 +2,12 @@
 //!
 //! As data descriptors they come before an instance's slots: `self._closed = True` in asyncio's `close()` lands here.
 
-use super::state::Loop;
 use crate::ffi::{
     answer,
     owned::Owned,
     types::{self, attribute},
 };
+use crate::native_loop::Loop;
 use pyo3_ffi as ffi;
 use std::ffi::{c_int, c_void};
 use std::ptr;

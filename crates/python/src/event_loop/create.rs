@@ -2,14 +2,14 @@
 //!
 //! A task factory, where one is set, goes asyncio's own way, in `rondeau._cold`.
 
-use super::schedule::check_open;
-use super::state::Loop;
 use crate::ffi::{
     Python, Raised, answer,
     args::{Args, raise_type_error},
     names::names,
     owned::Owned,
 };
+use crate::native_loop::Loop;
+use crate::native_loop::check_open;
 use crate::{door, future, task};
 use pyo3_ffi as ffi;
 use std::ptr;

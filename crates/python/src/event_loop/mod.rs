@@ -5,37 +5,26 @@
 
 mod attributes;
 mod create;
-pub mod descriptors;
-pub mod schedule;
+mod schedule;
 mod slow;
-pub mod state;
 mod turn;
-pub mod watch;
+mod watch;
 
 use crate::ffi::{
     Python, Raised, answer,
     args::raise,
-    gil::GilCell,
     owned::Owned,
     types::{Type, fast_keywords, noargs, one, table_of},
 };
+use crate::native_loop::{
+    Loop, LoopObject, Parts, descriptors::Descriptors, loop_type, set_loop_type,
+};
 use crate::{errors, transport};
-use descriptors::Descriptors;
 use pyo3_ffi as ffi;
 use rondeau_core::{Agenda, Clock, Pace, Timers};
 use rondeau_driver::{Choice, Driver};
-use state::{Loop, LoopObject, Parts};
 use std::ffi::{c_int, c_void};
 use std::ptr;
-
-static TYPE: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());
-
-/// The type `_core.EventLoop`.
-#[inline]
-pub fn loop_type() -> *mut ffi::PyTypeObject {
-    // SAFETY: written once at import.
-    unsafe { *TYPE.get() }
-}
 
 unsafe extern "C" fn new(
     kind: *mut ffi::PyTypeObject,
@@ -379,7 +368,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
         if ffi::PyModule_AddType(module, kind.as_ptr().cast()) != 0 {
             return Err(Raised);
         }
-        *TYPE.get() = kind.into_ptr().cast();
+        set_loop_type(kind.into_ptr().cast());
     }
     Ok(())
 }

@@ -3,39 +3,19 @@
 //!
 //! Called by every asyncio program. Checks that only debug mode makes are Python, in `rondeau._cold`.
 
-use super::state::Loop;
 use crate::ffi::{
     Python, Raised, answer,
-    args::{Args, raise, raise_type_error},
+    args::{Args, raise_type_error},
     names::names,
     owned::Owned,
 };
 use crate::handle;
+use crate::native_loop::{Loop, check_open};
 use crate::ready::Ready;
 use pyo3_ffi as ffi;
 use rondeau_core::Time;
 use std::ffi::CStr;
 use std::ptr;
-
-/// Fails with asyncio's message where the loop is closed.
-///
-/// # Safety
-/// The loop lives.
-#[inline]
-pub unsafe fn check_open(loop_: Loop) -> Python<()> {
-    // SAFETY: the caller's contract.
-    if unsafe { loop_.parts().closed } {
-        Err(closed())
-    } else {
-        Ok(())
-    }
-}
-
-#[cold]
-fn closed() -> Raised {
-    // SAFETY: RuntimeError is live.
-    unsafe { raise(ffi::PyExc_RuntimeError, "Event loop is closed") }
-}
 
 /// Splits `(callback, *args, context=None)` after `skip` leading arguments.
 #[inline]

@@ -2,24 +2,27 @@
 //!
 //! Called by the turn in debug mode only. The message is asyncio's; it is written in `rondeau._cold`.
 
-use super::state::Loop;
-use super::turn::run_one;
 use crate::door;
 use crate::ffi::{Python, compat, owned::Owned};
+use crate::native_loop::Loop;
 use crate::ready::Ready;
 use pyo3_ffi as ffi;
 
-/// Runs one item and has a long one logged.
+/// Runs one item with `run` and has a long one logged.
 ///
 /// # Safety
 /// The GIL is held and the loop lives.
 #[cold]
-pub unsafe fn run_timed(loop_: Loop, ready: Ready) -> Python<()> {
+pub unsafe fn timed(
+    loop_: Loop,
+    ready: Ready,
+    run: unsafe fn(Loop, Ready) -> Python<()>,
+) -> Python<()> {
     // SAFETY: the object is kept alive to be named afterwards; an exception on its way out is put aside meanwhile.
     unsafe {
         let object = Owned::from_borrowed(ready.object());
         let before = rondeau_driver::clock::monotonic();
-        let done = run_one(loop_, ready);
+        let done = run(loop_, ready);
         let seconds = rondeau_driver::clock::monotonic().saturating_sub(before) as f64 / 1e9;
         let raised = compat::take_raised();
         let duration = Owned::new(ffi::PyFloat_FromDouble(seconds))?;

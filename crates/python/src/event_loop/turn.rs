@@ -6,9 +6,9 @@
 //! The kernel is asked when nothing is ready, every 64 turns, or when a clock tick passed (`rondeau_core::Pace`): asking at
 //! every turn made call_soon 294 ns instead of 130. Timers are looked at in every turn, since `call_later(0, f)` runs in the next one.
 
-use super::descriptors::Slot;
-use super::state::{Loop, Parts};
 use crate::ffi::{Python, Raised};
+use crate::native_loop::descriptors::Slot;
+use crate::native_loop::{Loop, Parts};
 use crate::ready::{Ready, Turn};
 use crate::{errors, handle, task, transport};
 use pyo3_ffi as ffi;
@@ -64,7 +64,7 @@ unsafe fn run_batch(loop_: Loop, batch: usize) -> Python<()> {
                 break;
             };
             if loop_.parts().debug {
-                super::slow::run_timed(loop_, ready)?;
+                super::slow::timed(loop_, ready, run_one)?;
             } else {
                 run_one(loop_, ready)?;
             }
@@ -151,7 +151,7 @@ unsafe fn ask_kernel(loop_: Loop, timeout: Option<Duration>) -> Python<()> {
     // SAFETY: while the GIL is released only the driver (shared) and the events (this thread's) are borrowed here.
     let waited = unsafe {
         let Some(driver) = loop_.driver() else {
-            return super::schedule::check_open(loop_);
+            return crate::native_loop::check_open(loop_);
         };
         task::current::settle(loop_);
         loop_.parts().parked = true;

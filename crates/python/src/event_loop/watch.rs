@@ -3,18 +3,18 @@
 //! Called by programs and by the inherited parts of asyncio's loop (`sock_*`, datagrams, pipes). The public forms refuse a
 //! descriptor that a transport uses; the private ones do not, since transports are their callers.
 
-use super::descriptors::{Pair, Slot};
-use super::schedule::check_open;
-use super::state::Loop;
 use crate::ffi::{
     Python, Raised, answer,
     args::{Args, raise},
     names::names,
     owned::Owned,
 };
+use crate::native_loop::Loop;
+use crate::native_loop::descriptors::{Pair, Slot};
+use crate::native_loop::{check_open, kernel};
 use crate::{errors, handle};
 use pyo3_ffi as ffi;
-use rondeau_driver::{Driver, Interest};
+use rondeau_driver::Interest;
 use std::io;
 use std::os::fd::RawFd;
 use std::ptr;
@@ -50,29 +50,6 @@ unsafe fn descriptor(file: *mut ffi::PyObject) -> Python<RawFd> {
     }
 }
 
-/// Asks the kernel for `wanted` where it was asked for `asked`. A number that was closed and opened again without a word to the
-/// loop is not what it was: the kernel says ENOENT or EEXIST, and the other call is right.
-pub fn ask(driver: &Driver, fd: RawFd, asked: Interest, wanted: Interest) -> io::Result<()> {
-    let token = fd as u64;
-    if wanted.is_empty() {
-        // A descriptor that is closed already is not registered any more.
-        let _ = driver.remove(fd);
-        return Ok(());
-    }
-    let first = if asked.is_empty() {
-        driver.add(fd, wanted, token)
-    } else {
-        driver.modify(fd, wanted, token)
-    };
-    match first {
-        Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
-            driver.modify(fd, wanted, token)
-        }
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => driver.add(fd, wanted, token),
-        done => done,
-    }
-}
-
 /// Notes `new` (NULL: nobody) for one side of `fd` and tells the kernel; returns who waited there before.
 unsafe fn exchange(
     loop_: Loop,
@@ -98,7 +75,7 @@ unsafe fn exchange(
     let told = if wanted == asked {
         Ok(())
     } else {
-        ask(driver, fd, asked, wanted)
+        kernel::ask(driver, fd, asked, wanted)
     };
     if told.is_err() {
         *pair.side(write) = old;

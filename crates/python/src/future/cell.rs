@@ -7,7 +7,7 @@
 //! pointer (`Rare`).
 
 use super::layout::Kind;
-use crate::event_loop::state::Loop;
+use crate::native_loop::Loop;
 use crate::task::cell::TaskRef;
 use pyo3_ffi as ffi;
 use std::ffi::{c_int, c_void};

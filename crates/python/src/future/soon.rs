@@ -4,9 +4,9 @@
 
 use super::cell::FutureRef;
 use super::door::door;
-use crate::event_loop::state::Loop;
 use crate::ffi::{Python, Raised, args::raise, compat, names::names, owned::Owned};
 use crate::handle;
+use crate::native_loop::Loop;
 use crate::ready::Ready;
 use pyo3_ffi as ffi;
 use std::ptr;

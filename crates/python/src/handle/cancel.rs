@@ -4,8 +4,8 @@
 
 use super::{HANDLE, TIMER, is, is_cancelled, replace, slot, timer_key};
 use crate::door::door;
-use crate::event_loop::state::Loop;
 use crate::ffi::{Python, answer, compat, names::names, owned::Owned};
+use crate::native_loop::Loop;
 use pyo3_ffi as ffi;
 use std::ptr;
 

@@ -2,8 +2,8 @@
 
 use super::{HANDLE, THREADSAFE, TIMER, replace, slot, spare, timer_key};
 use crate::door::door;
-use crate::event_loop::state::Loop;
 use crate::ffi::{Python, Raised, compat, owned::Owned};
+use crate::native_loop::Loop;
 use crate::ready::Ready;
 use pyo3_ffi as ffi;
 use std::ptr;

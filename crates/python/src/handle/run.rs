@@ -2,8 +2,8 @@
 
 use super::{HANDLE, THREADSAFE, is, is_cancelled, replace, slot, types};
 use crate::door::{HandleSlots, door};
-use crate::event_loop::state::Loop;
 use crate::ffi::{Python, Raised, call::vectorcall, compat, names::names, owned::Owned};
+use crate::native_loop::Loop;
 use pyo3_ffi as ffi;
 
 /// Runs the callback in its context. Err only for what must leave the loop: KeyboardInterrupt and SystemExit.

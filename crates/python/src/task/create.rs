@@ -2,12 +2,12 @@
 
 use super::cell::TaskRef;
 use super::{eager, registry, wrapper};
-use crate::event_loop::state::Loop;
 use crate::ffi::{Python, Raised, compat, gil::GilCell, names::names, owned::Owned};
 use crate::future::cell::{clear_slot, set_slot};
 use crate::future::door::door;
 use crate::future::layout::layout;
 use crate::future::{lifecycle, soon};
+use crate::native_loop::Loop;
 use crate::ready::Ready;
 use pyo3_ffi as ffi;
 use std::ffi::c_int;

@@ -8,13 +8,13 @@
 use super::cell::TaskRef;
 use super::{awaited_by, current, registry, wait, wrapper};
 use crate::door as core_door;
-use crate::event_loop::state::Loop;
 use crate::ffi::{Python, Raised, args::raise, compat, names::names, owned::Owned, stop_iteration};
 use crate::future::cell::State;
 use crate::future::door::door;
 use crate::future::layout::layout;
 use crate::future::outcome::{self, Outcome};
 use crate::handle;
+use crate::native_loop::Loop;
 use pyo3_ffi as ffi;
 use std::ptr;
 

@@ -6,9 +6,9 @@
 use super::state::{State, Transport, replace};
 use super::{interest, write};
 use crate::door;
-use crate::event_loop::schedule;
 use crate::ffi::{Python, Raised, names::names, owned::Owned};
 use crate::handle;
+use crate::native_loop;
 use pyo3_ffi as ffi;
 use rondeau_driver::Interest;
 use std::ptr;
@@ -70,7 +70,7 @@ unsafe fn lose_soon(transport: Transport, exception: *mut ffi::PyObject) -> Pyth
         let Some(loop_) = transport.event_loop() else {
             return Ok(());
         };
-        schedule::check_open(loop_)?;
+        native_loop::check_open(loop_)?;
         let method = Owned::new(ffi::PyObject_GetAttrString(
             transport.object(),
             c"_call_connection_lost".as_ptr(),

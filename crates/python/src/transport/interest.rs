@@ -4,7 +4,7 @@
 //! it is registered.
 
 use super::state::Transport;
-use crate::event_loop::{descriptors::Slot, watch};
+use crate::native_loop::{descriptors::Slot, kernel};
 use pyo3_ffi as ffi;
 use rondeau_driver::Interest;
 use std::io;
@@ -50,7 +50,7 @@ pub unsafe fn set(transport: Transport, wanted: Interest) -> io::Result<()> {
         let Some(driver) = loop_.driver() else {
             return Ok(());
         };
-        watch::ask(driver, fd, asked, wanted)?;
+        kernel::ask(driver, fd, asked, wanted)?;
         let object = transport.object();
         *loop_.parts().descriptors.entry(fd) = Slot::Transport {
             object: NonNull::new_unchecked(object),

@@ -3,11 +3,11 @@
 //! Called by `EventLoop._make_socket_transport` and by a server's reader. The order is asyncio's: `connection_made`, then
 //! reading, then the waiter, each a handle of its own in the same turn.
 
-use super::state::{Chunk, State, Transport, offset, transport_type};
+use super::state::{State, Transport, offset, transport_type};
 use super::{close, flow, interest};
 use crate::door::{self, door};
-use crate::event_loop::state::Loop;
 use crate::ffi::{Python, Raised, args::Args, compat, names::names, owned::Owned};
+use crate::native_loop::{Loop, chunk::Chunk};
 use crate::{errors, handle};
 use pyo3_ffi as ffi;
 use rondeau_driver::{SendQueue, SockAddr, socket};

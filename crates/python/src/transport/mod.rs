@@ -15,18 +15,17 @@ mod state;
 mod write;
 
 pub use read::{note_readiness, on_ready};
-pub use state::Chunk;
 pub use write::flush_dirty;
 
 use crate::door::door;
-use crate::event_loop::descriptors::Slot;
-use crate::event_loop::state::Loop;
 use crate::ffi::{
     Python, Raised, compat,
     gil::GilCell,
     owned::Owned,
     types::{Type, fast, one},
 };
+use crate::native_loop::Loop;
+use crate::native_loop::descriptors::Slot;
 use pyo3_ffi as ffi;
 use state::{State, Transport, offset, replace, set_type, transport_type};
 use std::ffi::{c_int, c_void};

@@ -6,8 +6,8 @@
 use super::state::Transport;
 use super::{close, interest, write};
 use crate::door;
-use crate::event_loop::state::Loop;
 use crate::ffi::{Python, Raised, compat, names::names, owned::Owned};
+use crate::native_loop::Loop;
 use pyo3_ffi as ffi;
 use rondeau_driver::{Interest, Readiness, socket};
 use std::ffi::CStr;

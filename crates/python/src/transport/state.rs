@@ -7,45 +7,12 @@
 //! (connections made by asyncio's code, and after `get_extra_info("socket")` made one). `fd` is -1 once it was closed.
 
 use crate::door::door;
-use crate::event_loop::state::Loop;
 use crate::ffi::gil::GilCell;
+use crate::native_loop::{Loop, chunk::Chunk};
 use pyo3_ffi as ffi;
 use rondeau_driver::{SendQueue, SockAddr};
 use std::os::fd::RawFd;
 use std::ptr;
-
-/// A bytes object in a send queue: one strong reference, released by hand since that can run Python code.
-#[repr(transparent)]
-#[derive(Debug)]
-pub struct Chunk(*mut ffi::PyObject);
-
-impl Chunk {
-    /// Takes over a reference to a bytes object.
-    #[inline]
-    pub fn new(bytes: *mut ffi::PyObject) -> Chunk {
-        Chunk(bytes)
-    }
-
-    /// Releases it.
-    #[inline]
-    pub fn release(self) {
-        // SAFETY: the reference is ours.
-        unsafe { ffi::Py_DECREF(self.0) }
-    }
-}
-
-impl AsRef<[u8]> for Chunk {
-    #[inline]
-    fn as_ref(&self) -> &[u8] {
-        // SAFETY: a bytes object never moves or changes, and the reference keeps it alive.
-        unsafe {
-            std::slice::from_raw_parts(
-                ffi::PyBytes_AsString(self.0).cast::<u8>(),
-                ffi::PyBytes_Size(self.0) as usize,
-            )
-        }
-    }
-}
 
 /// The transport's own fields.
 pub struct State {

@@ -5,10 +5,10 @@
 //! worse at 100 KiB: the data has gone cold. Outside a turn, and to whoever asks for the queue's size, it leaves at once, so
 //! that no program sees a byte held back that the kernel would have taken.
 
-use super::state::{Chunk, Transport};
+use super::state::Transport;
 use super::{close, flow, interest, read};
-use crate::event_loop::state::Loop;
 use crate::ffi::{Python, Raised, args::raise, compat, owned::Owned};
+use crate::native_loop::{Loop, chunk::Chunk};
 use crate::{door, errors};
 use pyo3_ffi as ffi;
 use rondeau_driver::{FLUSH_AT_ONCE, Flush, Interest, socket};

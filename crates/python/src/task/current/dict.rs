@@ -5,9 +5,9 @@
 //! task goes on.
 
 use crate::door::{attribute, import};
-use crate::event_loop::state::Loop;
 use crate::ffi::{Python, Raised, compat, gil::GilCell};
 use crate::future::layout::layout;
+use crate::native_loop::Loop;
 use crate::task::cell::TaskRef;
 use pyo3_ffi as ffi;
 use std::ptr;

@@ -2,9 +2,9 @@
 //!
 //! A native step swaps it directly where `probe` found it (3 ns), else through `_asyncio._swap_current_task` (23 ns each).
 
-use crate::event_loop::state::Loop;
 use crate::ffi::{Python, compat, gil::GilCell, owned::Owned};
 use crate::future::door::door;
+use crate::native_loop::Loop;
 use crate::task::cell::TaskRef;
 use pyo3_ffi as ffi;
 use std::ptr;

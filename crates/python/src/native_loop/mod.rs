@@ -6,14 +6,18 @@
 //! borrowed while the loop is parked; the driver is shared (`&Driver` names descriptors, which the kernel serialises); the
 //! events belong to the loop's thread alone.
 
+pub mod chunk;
+pub mod descriptors;
+pub mod kernel;
+
+use crate::ffi::{Python, Raised, args::raise, gil::GilCell};
 use crate::ready::Ready;
+use chunk::Chunk;
+use descriptors::Descriptors;
 use pyo3_ffi as ffi;
 use rondeau_core::{Agenda, Clock, Pace, Timers};
 use rondeau_driver::{Driver, Events, Waker};
-use std::ptr::NonNull;
-
-use super::descriptors::Descriptors;
-use crate::transport::Chunk;
+use std::ptr::{self, NonNull};
 
 /// An instance of `_core.EventLoop`: CPython's header, then ours.
 #[repr(C)]
@@ -86,7 +90,7 @@ impl Loop {
     pub unsafe fn direct(object: *mut ffi::PyObject) -> Option<Loop> {
         // SAFETY: the type is checked before the layout is relied on.
         unsafe {
-            if ffi::PyObject_TypeCheck(object, super::loop_type()) == 0 {
+            if ffi::PyObject_TypeCheck(object, loop_type()) == 0 {
                 return None;
             }
             let native = Loop::from_object(object);
@@ -197,4 +201,39 @@ impl Loop {
             }
         }
     }
+}
+
+static TYPE: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());
+
+/// The type `_core.EventLoop`.
+#[inline]
+pub fn loop_type() -> *mut ffi::PyTypeObject {
+    // SAFETY: written once at import.
+    unsafe { *TYPE.get() }
+}
+
+/// Notes the type; called once, at import.
+pub fn set_loop_type(kind: *mut ffi::PyTypeObject) {
+    // SAFETY: the import runs alone.
+    unsafe { *TYPE.get() = kind }
+}
+
+/// Fails with asyncio's message where the loop is closed.
+///
+/// # Safety
+/// The loop lives.
+#[inline]
+pub unsafe fn check_open(loop_: Loop) -> Python<()> {
+    // SAFETY: the caller's contract.
+    if unsafe { loop_.parts().closed } {
+        Err(closed())
+    } else {
+        Ok(())
+    }
+}
+
+#[cold]
+fn closed() -> Raised {
+    // SAFETY: RuntimeError is live.
+    unsafe { raise(ffi::PyExc_RuntimeError, "Event loop is closed") }
 }

@@ -1,0 +1,36 @@
+//! A piece of output that waits to be sent. Made by transports; the loop keeps a list of those that left.
+
+use pyo3_ffi as ffi;
+
+/// A bytes object in a send queue: one strong reference, released by hand since that can run Python code.
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct Chunk(*mut ffi::PyObject);
+
+impl Chunk {
+    /// Takes over a reference to a bytes object.
+    #[inline]
+    pub fn new(bytes: *mut ffi::PyObject) -> Chunk {
+        Chunk(bytes)
+    }
+
+    /// Releases it.
+    #[inline]
+    pub fn release(self) {
+        // SAFETY: the reference is ours.
+        unsafe { ffi::Py_DECREF(self.0) }
+    }
+}
+
+impl AsRef<[u8]> for Chunk {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: a bytes object never moves or changes, and the reference keeps it alive.
+        unsafe {
+            std::slice::from_raw_parts(
+                ffi::PyBytes_AsString(self.0).cast::<u8>(),
+                ffi::PyBytes_Size(self.0) as usize,
+            )
+        }
+    }
+}

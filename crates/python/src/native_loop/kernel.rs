@@ -1,0 +1,28 @@
+//! Telling the kernel what to watch. Called by `add_reader` and its kin, and by transports.
+
+use rondeau_driver::{Driver, Interest};
+use std::io;
+use std::os::fd::RawFd;
+
+/// Asks the kernel for `wanted` where it was asked for `asked`. A number that was closed and opened again without a word to the
+/// loop is not what it was: the kernel says ENOENT or EEXIST, and the other call is right.
+pub fn ask(driver: &Driver, fd: RawFd, asked: Interest, wanted: Interest) -> io::Result<()> {
+    let token = fd as u64;
+    if wanted.is_empty() {
+        // A descriptor that is closed already is not registered any more.
+        let _ = driver.remove(fd);
+        return Ok(());
+    }
+    let first = if asked.is_empty() {
+        driver.add(fd, wanted, token)
+    } else {
+        driver.modify(fd, wanted, token)
+    };
+    match first {
+        Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
+            driver.modify(fd, wanted, token)
+        }
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => driver.add(fd, wanted, token),
+        done => done,
+    }
+}
