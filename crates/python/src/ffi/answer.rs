@@ -27,6 +27,12 @@ pub fn boolean(value: bool) -> *mut ffi::PyObject {
     unsafe { ffi::PyBool_FromLong(value.into()) }
 }
 
+/// True or False; NULL where it raised.
+#[inline]
+pub fn truth(answer: Python<bool>) -> *mut ffi::PyObject {
+    answer.map_or(ptr::null_mut(), boolean)
+}
+
 /// A new reference to a borrowed object, or to None for NULL.
 ///
 /// # Safety

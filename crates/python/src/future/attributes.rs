@@ -4,29 +4,11 @@ use super::callbacks;
 use super::cell::{FutureRef, State};
 use super::door::door;
 use super::layout::Kind;
-use super::methods::{bool_or_null, or_null};
 use super::outcome::{self, ensure_alive};
-use crate::ffi::{Python, Raised, args::raise, names::names, owned::Owned};
+use crate::ffi::{Python, Raised, answer, args::raise, names::names, owned::Owned};
 use pyo3_ffi as ffi;
 use std::ffi::{c_int, c_void};
 use std::ptr;
-
-/// A new reference to `object`, or to None where it is NULL.
-///
-/// # Safety
-/// `object` is NULL or live.
-#[inline]
-pub unsafe fn or_none(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: None is live, `object` by contract.
-    unsafe {
-        Owned::from_borrowed(if object.is_null() {
-            ffi::Py_None()
-        } else {
-            object
-        })
-        .into_ptr()
-    }
-}
 
 /// The truth of an attribute's new value.
 ///
@@ -62,7 +44,7 @@ pub unsafe extern "C" fn state<K: Kind>(
             State::Cancelled => names().cancelled_,
             State::Finished => names().finished,
         };
-        or_null(ensure_alive(future).map(|()| Owned::from_borrowed(name())))
+        answer::object(ensure_alive(future).map(|()| Owned::from_borrowed(name())))
     }
 }
 
@@ -71,7 +53,7 @@ pub unsafe extern "C" fn blocking<K: Kind>(
     _: *mut c_void,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
-    bool_or_null(Ok(unsafe { FutureRef::of::<K>(object).cell().blocking }))
+    answer::truth(Ok(unsafe { FutureRef::of::<K>(object).cell().blocking }))
 }
 
 pub unsafe extern "C" fn set_blocking<K: Kind>(
@@ -95,7 +77,7 @@ pub unsafe extern "C" fn loop_<K: Kind>(
     _: *mut c_void,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
-    unsafe { or_none(FutureRef::of::<K>(object).cell().loop_) }
+    unsafe { answer::or_none(FutureRef::of::<K>(object).cell().loop_) }
 }
 
 pub unsafe extern "C" fn callbacks<K: Kind>(
@@ -105,7 +87,7 @@ pub unsafe extern "C" fn callbacks<K: Kind>(
     // SAFETY: CPython calls this on an instance.
     unsafe {
         let future = FutureRef::of::<K>(object);
-        or_null(ensure_alive(future).and_then(|()| callbacks::list(future)))
+        answer::object(ensure_alive(future).and_then(|()| callbacks::list(future)))
     }
 }
 
@@ -117,7 +99,7 @@ unsafe fn value<K: Kind>(object: *mut ffi::PyObject, failed: bool) -> *mut ffi::
             return ptr::null_mut();
         }
         let cell = future.cell();
-        or_none(if cell.failed == failed {
+        answer::or_none(if cell.failed == failed {
             cell.value
         } else {
             ptr::null_mut()
@@ -148,7 +130,7 @@ pub unsafe extern "C" fn log_traceback<K: Kind>(
     // SAFETY: CPython calls this on an instance.
     unsafe {
         let future = FutureRef::of::<K>(object);
-        bool_or_null(ensure_alive(future).map(|()| future.cell().log_traceback))
+        answer::truth(ensure_alive(future).map(|()| future.cell().log_traceback))
     }
 }
 
@@ -179,7 +161,7 @@ pub unsafe extern "C" fn source_traceback<K: Kind>(
     // SAFETY: CPython calls this on an instance.
     unsafe {
         let rare = FutureRef::of::<K>(object).cell().rare.as_ref();
-        or_none(
+        answer::or_none(
             rare.and_then(|rare| rare.source_traceback.as_ref())
                 .map_or(ptr::null_mut(), Owned::as_ptr),
         )
@@ -193,7 +175,7 @@ pub unsafe extern "C" fn cancel_message<K: Kind>(
     // SAFETY: CPython calls this on an instance.
     unsafe {
         let message = outcome::cancel_message(FutureRef::of::<K>(object));
-        message.map_or_else(|| or_none(ptr::null_mut()), Owned::into_ptr)
+        message.map_or_else(|| answer::or_none(ptr::null_mut()), Owned::into_ptr)
     }
 }
 
@@ -225,7 +207,7 @@ pub unsafe extern "C" fn awaited_by(
         let getter = door().awaited_by_getter;
         match (*ffi::Py_TYPE(getter)).tp_descr_get {
             Some(get) => get(getter, object, ffi::Py_TYPE(object).cast()),
-            None => or_none(ptr::null_mut()),
+            None => answer::or_none(ptr::null_mut()),
         }
     }
 }

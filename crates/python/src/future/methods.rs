@@ -4,32 +4,10 @@ use super::callbacks;
 use super::cell::{FutureRef, State};
 use super::layout::Kind;
 use super::outcome::{self, ensure_alive};
-use crate::ffi::{Python, args::Args, args::raise_type_error, names::names, owned::Owned};
+use crate::ffi::{answer, args::Args, args::raise_type_error, names::names, owned::Owned};
 use crate::task;
 use pyo3_ffi as ffi;
 use std::ptr;
-
-/// What a method returns to CPython: NULL means that an exception is set.
-#[inline]
-pub fn or_null(made: Python<Owned>) -> *mut ffi::PyObject {
-    made.map_or(ptr::null_mut(), Owned::into_ptr)
-}
-
-/// None for success.
-#[inline]
-pub fn none_or_null(done: Python<()>) -> *mut ffi::PyObject {
-    // SAFETY: None is live.
-    or_null(done.map(|()| unsafe { Owned::from_borrowed(ffi::Py_None()) }))
-}
-
-/// True or False.
-#[inline]
-pub fn bool_or_null(truth: Python<bool>) -> *mut ffi::PyObject {
-    // SAFETY: the GIL is held.
-    truth.map_or(ptr::null_mut(), |truth| unsafe {
-        ffi::PyBool_FromLong(truth.into())
-    })
-}
 
 pub unsafe extern "C" fn result<K: Kind>(
     object: *mut ffi::PyObject,
@@ -57,7 +35,7 @@ pub unsafe extern "C" fn exception<K: Kind>(
             outcome::uninitialised();
             return ptr::null_mut();
         }
-        or_null(outcome::exception(future))
+        answer::object(outcome::exception(future))
     }
 }
 
@@ -68,7 +46,7 @@ pub unsafe extern "C" fn set_result<K: Kind>(
     // SAFETY: CPython calls this on an instance that it keeps alive.
     unsafe {
         let future = FutureRef::of::<K>(object);
-        none_or_null(ensure_alive(future).and_then(|()| outcome::set_result(future, value)))
+        answer::none(ensure_alive(future).and_then(|()| outcome::set_result(future, value)))
     }
 }
 
@@ -79,7 +57,7 @@ pub unsafe extern "C" fn set_exception<K: Kind>(
     // SAFETY: CPython calls this on an instance that it keeps alive.
     unsafe {
         let future = FutureRef::of::<K>(object);
-        none_or_null(ensure_alive(future).and_then(|()| outcome::set_exception(future, value)))
+        answer::none(ensure_alive(future).and_then(|()| outcome::set_exception(future, value)))
     }
 }
 
@@ -105,7 +83,7 @@ pub unsafe extern "C" fn add_done_callback<K: Kind>(
             }
             callbacks::add_callable(future, call.positional[0], context[0])
         };
-        none_or_null(add())
+        answer::none(add())
     }
 }
 
@@ -153,7 +131,7 @@ pub unsafe extern "C" fn cancel<K: Kind>(
                 outcome::cancel(future, message[0])
             }
         };
-        bool_or_null(cancel())
+        answer::truth(cancel())
     }
 }
 
@@ -162,7 +140,7 @@ pub unsafe extern "C" fn cancelled<K: Kind>(
     _: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
-    bool_or_null(Ok(unsafe {
+    answer::truth(Ok(unsafe {
         FutureRef::of::<K>(object).cell().state == State::Cancelled
     }))
 }
@@ -172,7 +150,7 @@ pub unsafe extern "C" fn done<K: Kind>(
     _: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
-    bool_or_null(Ok(unsafe {
+    answer::truth(Ok(unsafe {
         FutureRef::of::<K>(object).cell().state != State::Pending
     }))
 }
@@ -184,7 +162,7 @@ pub unsafe extern "C" fn get_loop<K: Kind>(
     // SAFETY: CPython calls this on an instance.
     unsafe {
         let future = FutureRef::of::<K>(object);
-        or_null(ensure_alive(future).map(|()| Owned::from_borrowed(future.cell().loop_)))
+        answer::object(ensure_alive(future).map(|()| Owned::from_borrowed(future.cell().loop_)))
     }
 }
 
@@ -193,5 +171,5 @@ pub unsafe extern "C" fn make_cancelled_error<K: Kind>(
     _: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance that it keeps alive.
-    unsafe { or_null(outcome::cancelled_error(FutureRef::of::<K>(object))) }
+    unsafe { answer::object(outcome::cancelled_error(FutureRef::of::<K>(object))) }
 }

@@ -18,7 +18,7 @@ pub mod methods;
 pub mod outcome;
 pub mod soon;
 
-pub use attributes::{or_none, status, truth};
+pub use attributes::{status, truth};
 pub use lifecycle::new;
 
 use crate::ffi::{

@@ -5,7 +5,7 @@
 
 use super::registry::list;
 use crate::door::{attribute, import};
-use crate::ffi::{Python, Raised, owned::Owned, source, types};
+use crate::ffi::{Python, Raised, answer, owned::Owned, source, types};
 use pyo3_ffi as ffi;
 use std::ffi::CStr;
 
@@ -31,7 +31,7 @@ unsafe extern "C" fn native_tasks(
     _: *mut ffi::PyObject,
     _: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    crate::future::methods::or_null(all())
+    answer::object(all())
 }
 
 fn all() -> Python<Owned> {

@@ -2,11 +2,10 @@
 
 use super::cell::TaskRef;
 use super::create::text;
-use crate::ffi::{Python, args::Args, args::raise, names::names, owned::Owned};
+use crate::ffi::{Python, answer, args::Args, args::raise, names::names, owned::Owned};
 use crate::future::cell::set_slot;
 use crate::future::door::door;
-use crate::future::methods::{bool_or_null, none_or_null, or_null};
-use crate::future::{or_none, status, truth};
+use crate::future::{status, truth};
 use pyo3_ffi as ffi;
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -85,7 +84,7 @@ unsafe extern "C" fn get_stack(
                 ptr::null_mut(),
             ))
         };
-        or_null(stack())
+        answer::object(stack())
     }
 }
 
@@ -110,7 +109,7 @@ unsafe extern "C" fn print_stack(
                 ptr::null_mut(),
             ))
         };
-        or_null(print())
+        answer::object(print())
     }
 }
 
@@ -119,7 +118,7 @@ unsafe extern "C" fn get_coro(
     _: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
-    unsafe { or_none(*TaskRef::of(object).coro()) }
+    unsafe { answer::or_none(*TaskRef::of(object).coro()) }
 }
 
 unsafe extern "C" fn get_context(
@@ -127,7 +126,7 @@ unsafe extern "C" fn get_context(
     _: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
-    unsafe { or_none(*TaskRef::of(object).context()) }
+    unsafe { answer::or_none(*TaskRef::of(object).context()) }
 }
 
 unsafe fn name(task: TaskRef) -> Python<Owned> {
@@ -152,7 +151,7 @@ unsafe extern "C" fn get_name(
     _: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
-    unsafe { or_null(name(TaskRef::of(object))) }
+    unsafe { answer::object(name(TaskRef::of(object))) }
 }
 
 unsafe extern "C" fn set_name(
@@ -161,7 +160,7 @@ unsafe extern "C" fn set_name(
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
     unsafe {
-        none_or_null(text(value).map(|text| set_slot(TaskRef::of(object).name(), text.into_ptr())))
+        answer::none(text(value).map(|text| set_slot(TaskRef::of(object).name(), text.into_ptr())))
     }
 }
 
@@ -170,7 +169,7 @@ unsafe extern "C" fn log_destroy_pending(
     _: *mut c_void,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
-    bool_or_null(Ok(unsafe {
+    answer::truth(Ok(unsafe {
         TaskRef::of(object).cell().log_destroy_pending
     }))
 }
@@ -188,7 +187,7 @@ unsafe extern "C" fn set_log_destroy_pending(
 
 unsafe extern "C" fn must_cancel(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
-    bool_or_null(Ok(unsafe { TaskRef::of(object).cell().must_cancel }))
+    answer::truth(Ok(unsafe { TaskRef::of(object).cell().must_cancel }))
 }
 
 unsafe extern "C" fn coro(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
@@ -198,7 +197,7 @@ unsafe extern "C" fn coro(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ff
 
 unsafe extern "C" fn fut_waiter(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
-    unsafe { or_none(TaskRef::of(object).cell().waiter) }
+    unsafe { answer::or_none(TaskRef::of(object).cell().waiter) }
 }
 
 /// The methods.

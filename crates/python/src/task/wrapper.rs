@@ -6,15 +6,13 @@
 use super::cell::TaskRef;
 use super::{current, step};
 use crate::ffi::{
-    Python,
+    Python, answer,
     args::raise_type_error,
     gil::GilCell,
     owned::Owned,
     types::{self, Type},
 };
 use crate::future::cell::clear_slot;
-use crate::future::methods::none_or_null;
-use crate::future::or_none;
 use pyo3_ffi as ffi;
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -62,7 +60,7 @@ unsafe extern "C" fn wake(
 ) -> *mut ffi::PyObject {
     // SAFETY: the callable keeps its task alive, and its caller the future.
     unsafe {
-        none_or_null(current::entered(TaskRef::of(task), |task| {
+        answer::none(current::entered(TaskRef::of(task), |task| {
             step::wake_by(task, future)
         }))
     }
@@ -85,12 +83,12 @@ unsafe extern "C" fn call(
         }
         let fields = object.cast::<StepObject>();
         if (*fields).task.is_null() {
-            return or_none(ptr::null_mut());
+            return answer::or_none(ptr::null_mut());
         }
         let task = Owned::from_borrowed((*fields).task);
         let exception = (*fields).exception;
         let exception = (!exception.is_null()).then(|| Owned::from_borrowed(exception));
-        none_or_null(current::entered(TaskRef::of(task.as_ptr()), |task| {
+        answer::none(current::entered(TaskRef::of(task.as_ptr()), |task| {
             step::step(task, exception)
         }))
     }
@@ -98,7 +96,7 @@ unsafe extern "C" fn call(
 
 unsafe extern "C" fn get_self(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
-    unsafe { or_none((*object.cast::<StepObject>()).task) }
+    unsafe { answer::or_none((*object.cast::<StepObject>()).task) }
 }
 
 unsafe extern "C" fn traverse(
