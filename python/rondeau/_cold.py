@@ -88,7 +88,9 @@ def flow_failed(transport: Any, exc: BaseException, message: str) -> None:
 
 
 def accept_failed(loop: Any, exc: BaseException) -> None:
-    """A protocol factory raised: that connection is lost, the server goes on."""
+    """A protocol factory raised: that connection is lost, the server goes on. asyncio tells of it in debug mode only."""
+    if not loop.get_debug():
+        return
     context = {"message": "Error on transport creation for incoming connection", "exception": exc}
     loop.call_exception_handler(context)
 
