@@ -16,7 +16,7 @@ TYPED := python/rondeau tests/typing examples
 # Test runs of one Python: both drivers, unless told. `default` leaves the choice to the probe.
 DRIVERS ?= default epoll
 
-.PHONY: help run build test test-rust test-python check format bench clean
+.PHONY: help run build test test-rust test-python check format bench bench-rust clean
 
 help:
 	@echo 'make run          build, then cook the kitchen in Python and in Rust'
@@ -24,9 +24,10 @@ help:
 	@echo 'make test         every test, Rust and Python, with and without io_uring'
 	@echo 'make test-rust    only these'
 	@echo 'make test-python  only these; TESTS="tests/test_tcp.py -k echo" picks some'
-	@echo 'make check        formatting, clippy, ruff, mypy'
+	@echo 'make check        formatting, clippy, rustdoc, ruff, mypy'
 	@echo 'make format       let rustfmt and ruff have their way'
-	@echo 'make bench        the benchmarks; ONLY="echo" picks some'
+	@echo 'make bench        Python: the table of ratios; ONLY="echo" picks some, FULL=1 takes all sizes, JSON=file keeps the figures'
+	@echo 'make bench-rust   Rust: against tokio and smol; ONLY="timers" picks some, ONLY=growth shows memory and time of many'
 	@echo 'make clean        remove what was built'
 	@echo
 	@echo 'PY=/path/to/python picks another interpreter (now: $(PY), Python $(VERSION), in $(VENV))'
@@ -75,6 +76,7 @@ test-python: build
 check: $(VENV)/.ready
 	cargo fmt --check
 	cargo clippy --quiet --workspace --all-targets --all-features -- --deny warnings
+	RUSTDOCFLAGS='--deny warnings' cargo doc --quiet --no-deps --all-features --package rondeau-driver --package rondeau-core --package rondeau
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy $(TYPED)
@@ -86,7 +88,10 @@ format: $(VENV)/.ready
 
 bench: build
 	$(PYTHON) -m pip install --quiet --requirement benches/requirements.txt
-	$(PYTHON) benches/run.py $(if $(ONLY),--only $(ONLY))
+	$(PYTHON) benches/run.py $(foreach name,$(ONLY),--only $(name)) $(if $(FULL),--full) $(if $(JSON),--json $(JSON))
+
+bench-rust:
+	cargo run --quiet --release --package rondeau-bench -- $(ONLY)
 
 clean:
 	cargo clean

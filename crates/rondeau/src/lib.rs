@@ -93,3 +93,8 @@ pub use semaphore::{Acquire, Permit, Semaphore};
 pub use task::{JoinError, JoinHandle, spawn};
 pub use time::{Elapsed, Instant, Sleep, sleep, sleep_until, timeout};
 pub use yielding::{YieldNow, yield_now};
+
+/// README's program in Rust, run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
