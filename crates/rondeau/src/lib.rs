@@ -58,7 +58,8 @@
 //!
 //! # Limits
 //!
-//! Linux only. One thread a loop: for several, run several. Files go through [`spawn_blocking`].
+//! Linux only. One thread a loop: for several, run several. Files go through [`spawn_blocking`]. While tasks are ready, the kernel and the
+//! timers are looked at every 64 turns or once a clock tick (1 to 4 ms), so that a sleep may end that much late.
 
 mod blocking;
 mod completed;
