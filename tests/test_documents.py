@@ -30,6 +30,8 @@ def test_examples_in_docstrings(module):
 def test_there_are_such_examples():
     examples = [example for test in doctest.DocTestFinder().find(rondeau.loop) for example in test.examples]
     assert len(examples) > 3
+    for public in [rondeau.run, rondeau.Runner, rondeau.EventLoop, rondeau.new_event_loop]:
+        assert ">>>" in (public.__doc__ or ""), public
 
 
 @pytest.mark.parametrize("program", blocks("README.md", "python"))

@@ -91,6 +91,14 @@ def test_the_loop_is_an_asyncio_loop():
     loop.close()
 
 
+@pytest.mark.parametrize("name", ["_run_once", "_process_events"])
+def test_what_is_not_there_names_itself(name):
+    loop = rondeau.new_event_loop()
+    with pytest.raises(NotImplementedError, match=rf"^rondeau\.EventLoop\.{name}: "):
+        getattr(loop, name)(*[[]] * (name == "_process_events"))
+    loop.close()
+
+
 def test_nothing_of_the_abstract_loop_is_missing():
     abstract = asyncio.AbstractEventLoop
     for name, theirs in vars(abstract).items():

@@ -14,7 +14,13 @@ T = TypeVar("T")
 
 
 class Runner(asyncio.Runner):  # type: ignore[misc]  # typeshed calls it final; it is not.
-    """asyncio.Runner whose loops are Rondeau's unless `loop_factory` says otherwise."""
+    """asyncio.Runner whose loops are Rondeau's unless `loop_factory` says otherwise.
+
+    >>> import asyncio, rondeau
+    >>> with rondeau.Runner() as runner:
+    ...     runner.run(asyncio.sleep(0, 10)) + runner.run(asyncio.sleep(0, 5))
+    15
+    """
 
     def __init__(
         self,
@@ -33,8 +39,13 @@ def run(
 ) -> T:
     """Run the coroutine `main` on a new loop and return its result, as asyncio.run does.
 
-    Raises RuntimeError when this thread already runs a loop, and TypeError or ValueError (as Python's version
-    has it) when `main` is not a coroutine.
+    Raises:
+        RuntimeError: this thread already runs a loop.
+        TypeError: `main` is not a coroutine (before Python 3.14 it is ValueError).
+
+    >>> import asyncio, rondeau
+    >>> rondeau.run(asyncio.sleep(0, "served"))
+    'served'
     """
     if asyncio._get_running_loop() is not None:
         # Named here and not left to Runner.run, which would name a method that nobody called.
