@@ -17,7 +17,8 @@ unsafe fn cancel_native(handle: *mut ffi::PyObject, timer: bool) -> Python<()> {
     let slots = &door().slots;
     // SAFETY: the slots lie inside; each reference is stored before the old one is released.
     unsafe {
-        if is_cancelled(handle) {
+        if is_cancelled(handle) || (*slot(handle, slots.loop_)).is_null() {
+            // Cancelled before, or emptied by the collector.
             return Ok(());
         }
         ffi::Py_INCREF(ffi::Py_True());

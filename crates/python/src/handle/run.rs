@@ -1,6 +1,6 @@
 //! A handle's turn. Called by the turn of the loop.
 
-use super::{HANDLE, THREADSAFE, is, is_cancelled, replace, slot, types};
+use super::{HANDLE, THREADSAFE, TIMER, is, is_cancelled, replace, slot, types};
 use crate::door::{HandleSlots, door};
 use crate::ffi::{Python, Raised, call::vectorcall, compat, names::names, owned::Owned};
 use crate::native_loop::Loop;
@@ -22,7 +22,11 @@ pub unsafe fn run(loop_: Loop, handle: *mut ffi::PyObject) -> Python<()> {
         let callback = *slot(handle, slots.callback);
         let args = *slot(handle, slots.args);
         let context = *slot(handle, slots.context);
-        if ffi::Py_REFCNT(handle) == 1 {
+        // A weak reference or, for a timer, the collector can lead the callback to the handle as well.
+        let unknown = ffi::Py_REFCNT(handle) == 1
+            && (*slot(handle, slots.weak)).is_null()
+            && !is(handle, &TIMER);
+        if unknown {
             return call(loop_, handle, callback, args, context);
         }
         let kept = [callback, args, context].map(|object| Owned::from_borrowed(object));
