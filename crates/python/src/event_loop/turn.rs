@@ -51,7 +51,11 @@ unsafe fn turn(loop_: Loop) -> Python<()> {
         loop_.parts().in_turn = true;
         let done = run_batch(loop_, batch);
         loop_.parts().in_turn = false;
-        done
+        // Debug mode's logging, after an item, may have written as well.
+        if loop_.parts().dirty.is_empty() {
+            return done;
+        }
+        transport::flush_dirty(loop_, done)
     }
 }
 

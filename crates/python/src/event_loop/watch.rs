@@ -62,7 +62,9 @@ unsafe fn exchange(
     let Some(driver) = driver else {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     };
-    let (mut pair, asked) = match std::mem::take(parts.descriptors.entry(fd)) {
+    // The table grows only for a number that the kernel knows.
+    let before = parts.descriptors.get(fd).map(std::mem::take);
+    let (mut pair, asked) = match before.unwrap_or_default() {
         Slot::Handles { pair, interest } => (pair, interest),
         Slot::Empty => (Pair::empty(), Interest::default()),
         transport @ Slot::Transport { .. } => {
