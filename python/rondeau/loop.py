@@ -333,6 +333,8 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
                 for _ in range(backlog):
                     if not self._accept(descriptor, protocol_factory, server, context):
                         return
+                    if sock.fileno() != descriptor:
+                        return  # The factory closed the server.
                 return
             except OSError:
                 # asyncio's own code meets the same error and does what this Python does about it.

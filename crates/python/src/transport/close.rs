@@ -6,7 +6,7 @@
 use super::state::{State, Transport, replace};
 use super::{interest, write};
 use crate::door;
-use crate::ffi::{Python, Raised, names::names, owned::Owned};
+use crate::ffi::{Python, Raised, compat, names::names, owned::Owned};
 use crate::handle;
 use crate::native_loop;
 use pyo3_ffi as ffi;
@@ -23,8 +23,11 @@ pub unsafe fn close(transport: Transport) -> Python<()> {
         if transport.state().closing || transport.event_loop().is_none() {
             return Ok(());
         }
-        // First what the callback wrote: only what the kernel does not take keeps the connection.
-        write::flush(transport)?;
+        // First what the callback wrote: only what the kernel does not take keeps the connection. A queue that is stuck already
+        // is emptied by `on_writable`, which tells whoever waits for that.
+        if !interest::current(transport).contains(Interest::WRITE) {
+            write::flush(transport)?;
+        }
         if std::mem::replace(&mut transport.state().closing, true) {
             return Ok(());
         }
@@ -123,7 +126,7 @@ pub unsafe fn finish(transport: Transport, exception: *mut ffi::PyObject) -> Pyt
             .map(drop);
         }
         let raised = if told.is_err() {
-            crate::ffi::compat::take_raised()
+            compat::take_raised()
         } else {
             ptr::null_mut()
         };
@@ -132,7 +135,7 @@ pub unsafe fn finish(transport: Transport, exception: *mut ffi::PyObject) -> Pyt
             if released.is_err() {
                 ffi::PyErr_Clear();
             }
-            crate::ffi::compat::set_raised(raised);
+            compat::set_raised(raised);
             return told;
         }
         released
@@ -149,13 +152,15 @@ pub unsafe fn release(transport: Transport) -> Python<()> {
         super::extra::keep_own_address(transport.state());
         interest::forget(transport);
         drop_output(transport.state());
-        let mut done = Ok(());
+        // What close() raised is kept out of the way of the Python code that runs below.
+        let mut raised = ptr::null_mut();
         let fd = std::mem::replace(&mut transport.state().fd, -1);
         let sock = std::mem::replace(&mut transport.state().sock, ptr::null_mut());
         if !sock.is_null() {
             let sock = Owned::from_owned(sock);
-            done =
-                Owned::new(ffi::PyObject_CallMethodNoArgs(sock.as_ptr(), names().close)).map(drop);
+            if Owned::new(ffi::PyObject_CallMethodNoArgs(sock.as_ptr(), names().close)).is_err() {
+                raised = compat::take_raised();
+            }
         } else if fd >= 0 {
             // Linux frees the number even where close(2) fails (close(2), NOTES): it is never retried.
             libc::close(fd);
@@ -163,15 +168,22 @@ pub unsafe fn release(transport: Transport) -> Python<()> {
         let server = std::mem::replace(&mut transport.state().server, ptr::null_mut());
         if !server.is_null() {
             let server = Owned::from_owned(server);
-            let detached = door::cold(c"detach", &[server.as_ptr(), transport.object()]);
-            if done.is_ok() {
-                done = detached.map(drop);
+            if door::cold(c"detach", &[server.as_ptr(), transport.object()]).is_err() {
+                if raised.is_null() {
+                    raised = compat::take_raised();
+                } else {
+                    ffi::PyErr_Clear();
+                }
             }
         }
         replace(&mut transport.state().empty_waiter, ptr::null_mut());
         replace(&mut transport.state().context, ptr::null_mut());
         replace(&mut transport.state().protocol, ptr::null_mut());
         replace(&mut transport.state().loop_, ptr::null_mut());
-        done
+        if raised.is_null() {
+            return Ok(());
+        }
+        compat::set_raised(raised);
+        Err(Raised)
     }
 }

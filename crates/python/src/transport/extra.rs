@@ -5,7 +5,7 @@
 
 use super::state::{State, Transport, replace};
 use crate::door;
-use crate::ffi::{Python, Raised, owned::Owned};
+use crate::ffi::{Python, Raised, names::names, owned::Owned};
 use pyo3_ffi as ffi;
 use rondeau_driver::{SockAddr, socket};
 use std::net::SocketAddr;
@@ -30,7 +30,9 @@ pub unsafe fn get(
     unsafe {
         let own = *extra_slot(transport);
         if !own.is_null() {
-            let found = ffi::PyDict_GetItemWithError(own, name);
+            // A program may put another dict there while the name is hashed.
+            let own = Owned::from_borrowed(own);
+            let found = ffi::PyDict_GetItemWithError(own.as_ptr(), name);
             if !found.is_null() {
                 return Ok(Owned::from_borrowed(found));
             }
@@ -101,7 +103,19 @@ pub unsafe fn python_socket(transport: Transport) -> Python<Owned> {
             }
             let fd = Owned::new(ffi::PyLong_FromLong(transport.state().fd.into()))?;
             let sock = door::cold(c"adopt", &[fd.as_ptr()])?;
-            transport.state().sock = sock.into_ptr();
+            let state = transport.state();
+            if state.sock.is_null() && state.fd >= 0 {
+                state.sock = sock.into_ptr();
+            } else {
+                // Another thread or a finalizer asked as well or ended the connection meanwhile: there is an owner already, or none.
+                Owned::new(ffi::PyObject_CallMethodNoArgs(
+                    sock.as_ptr(),
+                    names().detach,
+                ))?;
+                if transport.state().sock.is_null() {
+                    return Ok(Owned::from_borrowed(ffi::Py_None()));
+                }
+            }
         }
         Ok(Owned::from_borrowed(transport.state().sock))
     }

@@ -90,7 +90,7 @@ pub unsafe fn set_limits(
     high: Option<isize>,
     low: Option<isize>,
 ) -> Python<()> {
-    let high = high.unwrap_or_else(|| low.map_or(HIGH as isize, |low| 4 * low));
+    let high = high.unwrap_or_else(|| low.map_or(HIGH as isize, |low| low.saturating_mul(4)));
     let low = low.unwrap_or(high.div_euclid(4));
     if !(high >= low && low >= 0) {
         let message = format!("high ({high}) must be >= low ({low}) must be >= 0");

@@ -4,6 +4,8 @@
 //! it is registered.
 
 use super::state::Transport;
+use crate::ffi::{Python, owned::Owned};
+use crate::handle;
 use crate::native_loop::{descriptors::Slot, kernel};
 use pyo3_ffi as ffi;
 use rondeau_driver::Interest;
@@ -43,7 +45,13 @@ pub unsafe fn set(transport: Transport, wanted: Interest) -> io::Result<()> {
         if fd < 0 || loop_.parts().closed {
             return Ok(());
         }
-        let asked = current(transport);
+        // Lent to `sendfile`, or the number is somebody else's by now: nothing to ask.
+        let asked = match loop_.parts().descriptors.get(fd) {
+            Some(Slot::Transport { object, interest }) if object.as_ptr() == transport.object() => {
+                *interest
+            }
+            _ => return Ok(()),
+        };
         if wanted == asked {
             return Ok(());
         }
@@ -84,25 +92,50 @@ pub unsafe fn want(transport: Transport, direction: Interest, on: bool) -> io::R
     }
 }
 
-/// Takes the descriptor's number before its first registration, so that `add_reader` refuses it.
+/// Takes the descriptor's number before its first registration, so that `add_reader` refuses it. Who still waits there waits
+/// for a descriptor that was closed without a word to the loop, and is let go.
 ///
 /// # Safety
-/// The GIL is held and nobody else uses the number.
-pub unsafe fn claim(transport: Transport) {
-    // SAFETY: no Python code runs.
+/// The GIL is held and the caller keeps the transport alive; Python code may run.
+pub unsafe fn claim(transport: Transport) -> Python<()> {
+    // SAFETY: the slot is the transport's before anything is released.
     unsafe {
         let fd = transport.state().fd;
-        if fd >= 0
-            && let Some(loop_) = transport.event_loop()
+        let Some(loop_) = transport.event_loop() else {
+            return Ok(());
+        };
+        if fd < 0 || loop_.parts().closed {
+            return Ok(());
+        }
+        let slot = loop_.parts().descriptors.entry(fd);
+        if let Slot::Transport { object, .. } = slot
+            && object.as_ptr() == transport.object()
         {
-            let slot = loop_.parts().descriptors.entry(fd);
-            if matches!(slot, Slot::Empty) {
-                *slot = Slot::Transport {
-                    object: NonNull::new_unchecked(transport.object()),
-                    interest: Interest::NONE,
-                };
+            return Ok(());
+        }
+        let before = std::mem::replace(
+            slot,
+            Slot::Transport {
+                object: NonNull::new_unchecked(transport.object()),
+                interest: Interest::NONE,
+            },
+        );
+        let (Slot::Handles { interest, .. } | Slot::Transport { interest, .. }) = &before else {
+            return Ok(());
+        };
+        if let Some(driver) = loop_.driver() {
+            let _ = kernel::ask(driver, fd, *interest, Interest::NONE);
+        }
+        let stale = matches!(before, Slot::Handles { .. });
+        for held in before.held() {
+            if !held.is_null() {
+                let held = Owned::from_owned(held);
+                if stale {
+                    handle::cancel(held.as_ptr())?;
+                }
             }
         }
+        Ok(())
     }
 }
 

@@ -90,13 +90,14 @@ unsafe fn begin(
     // SAFETY: everything is kept alive by the caller.
     unsafe {
         let transport = Transport::from_object(made.as_ptr());
-        interest::claim(transport);
+        interest::claim(transport)?;
         set_protocol(transport, protocol)?;
         transport.state().connected = true;
         if server != ffi::Py_None() {
+            // Noted only then: what was not attached is not detached at the end.
+            door::cold(c"attach", &[server, made.as_ptr()])?;
             ffi::Py_INCREF(server);
             transport.state().server = server;
-            door::cold(c"attach", &[server, made.as_ptr()])?;
         }
         let method = Owned::new(ffi::PyObject_GetAttr(protocol, names().connection_made))?;
         // Each handle runs in a copy of the transport's context, as `call_soon` would have made it here; from 3.15 on in itself.

@@ -173,7 +173,8 @@ unsafe fn limits(transport: Transport, call: Args<'_>) -> Python<()> {
             if value.is_null() || value == ffi::Py_None() {
                 return Ok(None);
             }
-            let number = ffi::PyNumber_AsSsize_t(value, ffi::PyExc_OverflowError);
+            // What does not fit is more than any queue will hold: clipped.
+            let number = ffi::PyNumber_AsSsize_t(value, ptr::null_mut());
             if number == -1 && !ffi::PyErr_Occurred().is_null() {
                 Err(Raised)
             } else {
@@ -275,8 +276,8 @@ noargs_method!(lend, |transport| {
     answer::none(Ok(()))
 });
 noargs_method!(take_back, |transport| {
-    interest::claim(transport);
-    answer::none(Ok(()))
+    // What was resumed meanwhile had to wait.
+    answer::none(interest::claim(transport).and_then(|()| start(transport)))
 });
 
 /// `repr(transport)`.

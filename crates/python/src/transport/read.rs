@@ -113,15 +113,21 @@ unsafe fn read_into(transport: Transport) -> Python<()> {
                     2,
                     ptr::null_mut(),
                 );
-                if !buffer.is_null() && ffi::PyObject_Size(buffer) == 0 {
-                    ffi::Py_DECREF(buffer);
-                    crate::ffi::args::raise(
-                        ffi::PyExc_RuntimeError,
-                        "get_buffer() returned an empty buffer",
-                    );
+                let Ok(buffer) = Owned::new(buffer) else {
                     return ptr::null_mut();
+                };
+                match ffi::PyObject_Size(buffer.as_ptr()) {
+                    -1 => return ptr::null_mut(),
+                    0 => {
+                        crate::ffi::args::raise(
+                            ffi::PyExc_RuntimeError,
+                            "get_buffer() returned an empty buffer",
+                        );
+                        return ptr::null_mut();
+                    }
+                    _ => {}
                 }
-                buffer
+                buffer.into_ptr()
             },
         )?;
         let Some(buffer) = asked else { return Ok(()) };
@@ -133,7 +139,12 @@ unsafe fn read_into(transport: Transport) -> Python<()> {
             );
         }
         let fd = transport.state().fd;
-        let target = std::slice::from_raw_parts_mut(view.buf.cast::<u8>(), view.len as usize);
+        // A buffer of no bytes may be at no address.
+        let target = if view.len == 0 {
+            &mut [][..]
+        } else {
+            std::slice::from_raw_parts_mut(view.buf.cast::<u8>(), view.len as usize)
+        };
         let got = socket::recv(fd, target);
         ffi::PyBuffer_Release(&mut view);
         let count = match got {
@@ -204,7 +215,12 @@ unsafe fn call(
 ) -> Python<Option<Owned>> {
     // SAFETY: the protocol is kept alive over the call, since it may replace itself.
     unsafe {
-        let protocol = Owned::from_borrowed(transport.state().protocol);
+        let protocol = transport.state().protocol;
+        if protocol.is_null() {
+            // Lost while the protocol was asked for its buffer.
+            return Ok(None);
+        }
+        let protocol = Owned::from_borrowed(protocol);
         let result = function(protocol.as_ptr());
         if result.is_null() {
             return fatal(transport, message).map(|()| None);

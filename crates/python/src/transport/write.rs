@@ -7,7 +7,7 @@
 
 use super::state::Transport;
 use super::{close, flow, interest, read};
-use crate::ffi::{Python, Raised, args::raise, compat, owned::Owned};
+use crate::ffi::{Python, Raised, args::raise, compat, names::names, owned::Owned};
 use crate::native_loop::{Loop, chunk::Chunk};
 use crate::{door, errors};
 use pyo3_ffi as ffi;
@@ -220,40 +220,62 @@ pub unsafe fn flush(transport: Transport) -> Python<()> {
 }
 
 unsafe fn failed(transport: Transport, error: &io::Error) -> Python<()> {
-    errors::raise_os_error(error);
-    // SAFETY: the exception is set.
-    unsafe { read::fatal(transport, c"Fatal write error on socket transport") }
+    // SAFETY: the waiter is kept alive; the exception is set where `fatal` takes it.
+    unsafe {
+        let waiter = transport.state().empty_waiter;
+        let waiter = (!waiter.is_null()).then(|| Owned::from_borrowed(waiter));
+        errors::raise_os_error(error);
+        read::fatal(transport, c"Fatal write error on socket transport")?;
+        if let Some(waiter) = waiter {
+            errors::raise_os_error(error);
+            let exception = Owned::new(compat::take_raised())?;
+            let over = Owned::new(ffi::PyObject_CallMethodNoArgs(
+                waiter.as_ptr(),
+                names().done,
+            ))?;
+            if over.as_ptr() == ffi::Py_False() {
+                let args = [waiter.as_ptr(), exception.as_ptr()];
+                Owned::new(ffi::PyObject_VectorcallMethod(
+                    names().set_exception,
+                    args.as_ptr(),
+                    2,
+                    ptr::null_mut(),
+                ))?;
+            }
+        }
+        Ok(())
+    }
 }
 
-/// Sends what the last callback wrote. `done` is what that callback came to and is returned, unless sending fails worse.
+/// Sends what the last callback wrote, all of it. `done` is what that callback came to; the first exception is what leaves the loop.
 ///
 /// # Safety
 /// The loop lives.
 pub unsafe fn flush_dirty(loop_: Loop, done: Python<()>) -> Python<()> {
     // SAFETY: transports are taken off the list one by one; an exception on its way out is put aside meanwhile.
     unsafe {
-        let raised = if done.is_err() {
+        let mut raised = if done.is_err() {
             compat::take_raised()
         } else {
             ptr::null_mut()
         };
-        let mut outcome = Ok(());
         while let Some(object) = loop_.parts().dirty.pop() {
             let object = Owned::from_owned(object.as_ptr());
             let transport = Transport::from_object(object.as_ptr());
             transport.state().dirty = false;
-            if outcome.is_ok() {
-                outcome = flush(transport);
+            if flush(transport).is_err() {
+                if raised.is_null() {
+                    raised = compat::take_raised();
+                } else {
+                    ffi::PyErr_Clear();
+                }
             }
         }
         if raised.is_null() {
-            return outcome;
-        }
-        if outcome.is_err() {
-            ffi::PyErr_Clear();
+            return Ok(());
         }
         compat::set_raised(raised);
-        done
+        Err(Raised)
     }
 }
 
