@@ -480,3 +480,22 @@ def test_a_loop_for_which_no_descriptor_is_left():
         with pytest.raises(OSError, match=r"^\[Errno 24\] Too many open files$"):
             rondeau.new_event_loop()
         gc.collect()
+
+
+def test_a_failed_run_changes_nothing():
+    """Some versions of asyncio forget that the loop runs when somebody runs it once more."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+
+        def once_more():
+            with pytest.raises(RuntimeError, match=r"^This event loop is already running$"):
+                loop.run_forever()
+
+        await asyncio.to_thread(once_more)
+        once_more()
+        assert loop.is_running()
+        assert asyncio.get_running_loop() is loop
+        await alive()
+
+    rondeau.run(main())
