@@ -342,3 +342,11 @@ def test_ready_work_does_not_starve_timers(loop):
     busy()
     loop.run_forever()
     assert seen == ["timer"]
+
+
+def test_a_handle_made_by_hand_with_a_list_of_arguments(loop):
+    called = []
+    loop._add_callback(asyncio.Handle(lambda *arguments: called.append(arguments), [1, 2], loop))
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    assert called == [(1, 2)]

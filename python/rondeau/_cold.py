@@ -114,7 +114,11 @@ def detach(server: Any, transport: Any) -> None:
 def adopt(fd: int) -> socket.socket:
     """The socket object that owns an accepted descriptor from now on."""
     sock = socket.socket(fileno=fd)
-    sock.setblocking(False)
+    try:
+        sock.setblocking(False)
+    except BaseException:  # A signal's handler may raise here: the transport owns the descriptor still.
+        sock.detach()
+        raise
     return sock
 
 

@@ -212,6 +212,15 @@ unsafe extern "C" fn add_callback(
             return ptr::null_mut();
         }
         if !crate::handle::is_cancelled(handle) {
+            // asyncio's Handle takes any iterable for `args`; the turn reads a tuple.
+            let args = crate::handle::slot(handle, crate::door::door().slots.args);
+            if !(*args).is_null() && ffi::PyTuple_CheckExact(*args) == 0 {
+                let Ok(tuple) = Owned::new(ffi::PySequence_Tuple(*args)) else {
+                    return ptr::null_mut();
+                };
+                let args = crate::handle::slot(handle, crate::door::door().slots.args);
+                drop(Owned::from_owned(std::mem::replace(args, tuple.into_ptr())));
+            }
             ffi::Py_INCREF(handle);
             Loop::from_object(object).schedule(crate::ready::Ready::handle(handle));
         }
