@@ -4,8 +4,8 @@
 //! `sendmsg(2)`, which halves the CPU of a request with two writes. Over [`FLUSH_AT_ONCE`] pending bytes it should
 //! flush at once, since waiting longer lets the data go cold and keeps every buffer alive.
 //!
-//! Invariants: an idle queue owns no memory; one pending buffer is held inline, so a callback that writes once does
-//! not allocate; a buffer is given back only when its last byte was taken, in order; nothing is called back.
+//! Invariants: an idle queue owns no memory; two pending buffers are held inline, so a callback that writes a header and a
+//! body does not allocate; a buffer is given back only when its last byte was taken, in order; nothing is called back.
 //! `offset` counts the bytes of the first buffer that the kernel already took.
 //!
 //! Rejected: a `VecDeque` inline (32 bytes an idle connection, and it keeps its memory); copying into one byte buffer
@@ -13,6 +13,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 
 use crate::socket;
@@ -23,6 +24,10 @@ pub const FLUSH_AT_ONCE: usize = 64 * 1024;
 /// Buffers a vectored send. The kernel's limit is 1024; more than 64 gained nothing.
 const VECTORS: usize = 64;
 
+/// Up to so many bytes are copied together for a plain `send(2)`: 30 ns of copying against the 100–150 ns that
+/// `sendmsg(2)` takes to read its header and vectors.
+const GATHER: usize = 4096;
+
 /// What a flush came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Flush {
@@ -32,7 +37,7 @@ pub enum Flush {
     Blocked,
 }
 
-/// Owned buffers on their way to a socket or pipe; 8 bytes beyond the one inline buffer and its offset.
+/// Owned buffers on their way to a socket or pipe; 16 bytes beyond two inline buffers.
 ///
 /// ```
 /// use rondeau_driver::{Flush, SendQueue, socket};
@@ -58,6 +63,7 @@ pub struct SendQueue<B: AsRef<[u8]>> {
 enum Held<B> {
     Nothing,
     One { buffer: B, offset: usize },
+    Two { first: B, second: B, offset: usize },
     Many(Box<Many<B>>),
 }
 
@@ -78,26 +84,35 @@ impl<B: AsRef<[u8]>> SendQueue<B> {
                 many.bytes += buffer.as_ref().len();
                 many.buffers.push_back(buffer);
             }
-            Held::One { .. } => self.spill(buffer),
+            Held::One { .. } | Held::Two { .. } => self.grow(buffer),
         }
     }
 
-    #[cold]
-    fn spill(&mut self, second: B) {
-        if let Held::One {
-            buffer: first,
-            offset,
-        } = std::mem::replace(&mut self.held, Held::Nothing)
-        {
-            let bytes = first.as_ref().len() - offset + second.as_ref().len();
-            let mut buffers = VecDeque::with_capacity(4);
-            buffers.extend([first, second]);
-            self.held = Held::Many(Box::new(Many {
-                buffers,
+    /// One becomes two, two become many.
+    fn grow(&mut self, next: B) {
+        self.held = match std::mem::replace(&mut self.held, Held::Nothing) {
+            Held::One { buffer, offset } => Held::Two {
+                first: buffer,
+                second: next,
                 offset,
-                bytes,
-            }));
-        }
+            },
+            Held::Two {
+                first,
+                second,
+                offset,
+            } => {
+                let all = [first, second, next];
+                let bytes = all.iter().map(|b| b.as_ref().len()).sum::<usize>() - offset;
+                let mut buffers = VecDeque::with_capacity(8);
+                buffers.extend(all);
+                Held::Many(Box::new(Many {
+                    buffers,
+                    offset,
+                    bytes,
+                }))
+            }
+            other => other, // `push` deals with these itself
+        };
     }
 
     /// Bytes not yet taken by the kernel.
@@ -107,6 +122,11 @@ impl<B: AsRef<[u8]>> SendQueue<B> {
         match &self.held {
             Held::Nothing => 0,
             Held::One { buffer, offset } => buffer.as_ref().len() - offset,
+            Held::Two {
+                first,
+                second,
+                offset,
+            } => first.as_ref().len() - offset + second.as_ref().len(),
             Held::Many(many) => many.bytes,
         }
     }
@@ -129,6 +149,14 @@ impl<B: AsRef<[u8]>> SendQueue<B> {
             let taken = match &self.held {
                 Held::Nothing => return Ok(Flush::Done),
                 Held::One { buffer, offset } => socket::send(fd, &buffer.as_ref()[*offset..]),
+                Held::Two {
+                    first,
+                    second,
+                    offset,
+                } => {
+                    let parts = [&first.as_ref()[*offset..], second.as_ref()];
+                    send_all(fd, parts.into_iter(), parts[0].len() + parts[1].len())
+                }
                 Held::Many(many) => many.send(fd),
             };
             match taken {
@@ -156,6 +184,24 @@ impl<B: AsRef<[u8]>> SendQueue<B> {
                     }
                 }
             }
+            Held::Two { first, offset, .. } => {
+                *offset += count;
+                let end = first.as_ref().len();
+                if *offset < end {
+                    return;
+                }
+                let rest = *offset - end;
+                if let Held::Two { first, second, .. } =
+                    std::mem::replace(&mut self.held, Held::Nothing)
+                {
+                    sent.push(first);
+                    self.held = Held::One {
+                        buffer: second,
+                        offset: 0,
+                    };
+                    self.advance(rest, sent);
+                }
+            }
             Held::Many(many) => {
                 many.bytes -= count;
                 many.offset += count;
@@ -178,26 +224,59 @@ impl<B: AsRef<[u8]>> SendQueue<B> {
 
     /// Empties the queue, giving back every buffer not sent whole.
     pub fn take_all(&mut self) -> impl Iterator<Item = B> + use<B> {
-        let (one, many) = match std::mem::replace(&mut self.held, Held::Nothing) {
-            Held::Nothing => (None, VecDeque::new()),
-            Held::One { buffer, .. } => (Some(buffer), VecDeque::new()),
-            Held::Many(many) => (None, many.buffers),
+        let (one, two, many) = match std::mem::replace(&mut self.held, Held::Nothing) {
+            Held::Nothing => (None, None, VecDeque::new()),
+            Held::One { buffer, .. } => (Some(buffer), None, VecDeque::new()),
+            Held::Two { first, second, .. } => (Some(first), Some(second), VecDeque::new()),
+            Held::Many(many) => (None, None, many.buffers),
         };
-        one.into_iter().chain(many)
+        one.into_iter().chain(two).chain(many)
     }
 }
 
 impl<B: AsRef<[u8]>> Many<B> {
     fn send(&self, fd: RawFd) -> io::Result<usize> {
-        let mut slices = [IoSlice::new(&[]); VECTORS];
-        let mut used = 0;
-        for (slot, buffer) in slices.iter_mut().zip(&self.buffers) {
-            let skip = if used == 0 { self.offset } else { 0 };
-            *slot = IoSlice::new(&buffer.as_ref()[skip..]);
-            used += 1;
-        }
-        socket::send_vectored(fd, &slices[..used])
+        let mut skip = self.offset;
+        let parts = self
+            .buffers
+            .iter()
+            .map(|buffer| &buffer.as_ref()[std::mem::take(&mut skip)..]);
+        send_all(fd, parts, self.bytes)
     }
+}
+
+/// One send of what `parts` hold, `bytes` in all: gathered on the stack where they are small, else vectored.
+fn send_all<'a>(
+    fd: RawFd,
+    parts: impl Iterator<Item = &'a [u8]>,
+    bytes: usize,
+) -> io::Result<usize> {
+    if bytes <= GATHER {
+        let mut gathered = [const { MaybeUninit::<u8>::uninit() }; GATHER];
+        let mut filled = 0;
+        for part in parts {
+            let room = &mut gathered[filled..filled + part.len()];
+            // SAFETY: `room` is as long as `part` and is memory of this function's alone.
+            unsafe {
+                std::ptr::copy_nonoverlapping(
+                    part.as_ptr(),
+                    room.as_mut_ptr().cast::<u8>(),
+                    part.len(),
+                );
+            }
+            filled += part.len();
+        }
+        // SAFETY: the first `filled` bytes were written just now.
+        let whole = unsafe { std::slice::from_raw_parts(gathered.as_ptr().cast::<u8>(), filled) };
+        return socket::send(fd, whole);
+    }
+    let mut slices = [IoSlice::new(&[]); VECTORS];
+    let mut used = 0;
+    for (slot, part) in slices.iter_mut().zip(parts) {
+        *slot = IoSlice::new(part);
+        used += 1;
+    }
+    socket::send_vectored(fd, &slices[..used])
 }
 
 // Not derived: a derive would ask for `B: Default`.
@@ -227,7 +306,7 @@ mod tests {
                 &self.0[..]
             }
         }
-        assert!(size_of::<SendQueue<OnePointer>>() <= 24);
+        assert!(size_of::<SendQueue<OnePointer>>() <= 32);
     }
 
     #[test]
@@ -243,6 +322,48 @@ mod tests {
         assert_eq!((queue.pending(), sent.len()), (1, 3));
         assert_eq!(queue.take_all().collect::<Vec<_>>(), [b"hi"]);
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn two_buffers_are_held_inline() {
+        let mut queue = queue(&[b"abc", b"de"]);
+        assert!(matches!(queue.held, Held::Two { .. }));
+        assert_eq!(queue.pending(), 5);
+        let mut sent = Vec::new();
+        queue.advance(2, &mut sent);
+        assert_eq!((queue.pending(), sent.len()), (3, 0));
+        queue.advance(2, &mut sent);
+        assert_eq!((queue.pending(), &sent[..]), (1, &[&b"abc"[..]][..]));
+        queue.push(b"f");
+        queue.push(b"g");
+        assert!(matches!(queue.held, Held::Many(_)));
+        assert_eq!(queue.pending(), 3);
+        queue.advance(3, &mut sent);
+        assert_eq!(sent, [&b"abc"[..], b"de", b"f", b"g"]);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn small_and_large_buffers_leave_in_order() {
+        for (first, second) in [(10, 20), (64, 1024), (10, 5000), (5000, 10), (0, 7)] {
+            let (a, b) = crate::socket::pair().unwrap();
+            let mut queue = SendQueue::default();
+            queue.push(vec![b'x'; first]);
+            queue.push(vec![b'y'; second]);
+            let mut sent = Vec::new();
+            let flushed = queue.flush(std::os::fd::AsRawFd::as_raw_fd(&a), &mut sent);
+            assert_eq!(flushed.unwrap(), Flush::Done);
+            assert_eq!(sent.len(), 2);
+            let mut got = vec![0; first + second];
+            let mut count = 0;
+            while count < got.len() {
+                count +=
+                    crate::socket::recv(std::os::fd::AsRawFd::as_raw_fd(&b), &mut got[count..])
+                        .unwrap();
+            }
+            let wanted = [vec![b'x'; first], vec![b'y'; second]].concat();
+            assert_eq!(got, wanted);
+        }
     }
 
     #[test]
