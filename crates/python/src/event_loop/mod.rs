@@ -17,7 +17,7 @@ use crate::ffi::{
     types::{Type, fast_keywords, noargs, one, table_of},
 };
 use crate::native_loop::{
-    Loop, LoopObject, Parts, descriptors::Descriptors, loop_type, set_loop_type,
+    Loop, LoopObject, Parts, descriptors::Descriptors, loop_type, outbox::Outbox, set_loop_type,
 };
 use crate::{errors, transport};
 use pyo3_ffi as ffi;
@@ -52,7 +52,7 @@ unsafe extern "C" fn new(
         pace: Pace::new(),
         clock: Clock::real(),
         descriptors: Descriptors::default(),
-        dirty: Vec::new(),
+        outbox: Outbox::default(),
         sent: Vec::new(),
         waker: Some(driver.waker()),
         parked: false,
@@ -83,7 +83,9 @@ fn take_all(parts: &mut Parts) -> Vec<*mut ffi::PyObject> {
         parts.agenda.drain().map(|ready| ready.object()).collect();
     all.extend(parts.timers.drain().map(|ready| ready.object()));
     all.extend(
-        std::mem::take(&mut parts.dirty)
+        parts
+            .outbox
+            .take()
             .into_iter()
             .map(|object| object.as_ptr()),
     );
@@ -109,10 +111,10 @@ unsafe extern "C" fn traverse(
             }
         }
         let timers = parts.timers.iter().map(|ready| ready.object());
-        let dirty = parts.dirty.iter().map(|object| object.as_ptr());
+        let unsent = parts.outbox.iter().map(|object| object.as_ptr());
         let watched = parts.descriptors.iter().flat_map(|(_, slot)| slot.held());
         for held in timers
-            .chain(dirty)
+            .chain(unsent)
             .chain(watched)
             .chain([parts.task_factory, parts.current])
         {

@@ -52,10 +52,10 @@ unsafe fn turn(loop_: Loop) -> Python<()> {
         let done = run_batch(loop_, batch);
         loop_.parts().in_turn = false;
         // Debug mode's logging, after an item, may have written as well.
-        if loop_.parts().dirty.is_empty() {
+        if loop_.parts().outbox.is_empty() {
             return done;
         }
-        transport::flush_dirty(loop_, done)
+        transport::send_outbox(loop_, done)
     }
 }
 
@@ -77,7 +77,7 @@ unsafe fn run_batch(loop_: Loop, batch: usize) -> Python<()> {
     Ok(())
 }
 
-/// Runs one item and sends what it wrote.
+/// Runs one item, then sends what was written if it must not wait longer.
 ///
 /// # Safety
 /// The GIL is held and the loop lives.
@@ -114,11 +114,11 @@ pub unsafe fn run_one(loop_: Loop, ready: Ready) -> Python<()> {
         }
     };
     // SAFETY: the borrow ends at once.
-    if unsafe { loop_.parts().dirty.is_empty() } {
+    if done.is_ok() && unsafe { !loop_.parts().outbox.is_due() } {
         return done;
     }
     // SAFETY: the loop lives.
-    unsafe { transport::flush_dirty(loop_, done) }
+    unsafe { transport::send_outbox(loop_, done) }
 }
 
 /// An exception is on its way out: what a finalizer does meanwhile must not lose it.

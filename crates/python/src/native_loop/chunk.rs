@@ -25,12 +25,12 @@ impl Chunk {
 impl AsRef<[u8]> for Chunk {
     #[inline]
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: a bytes object never moves or changes, and the reference keeps it alive.
+        // SAFETY: only bytes objects come here (`new`); one never moves or changes, and the reference keeps it alive. Read straight
+        // from the object: this is asked several times a send, and CPython's functions check the type each time.
         unsafe {
-            std::slice::from_raw_parts(
-                ffi::PyBytes_AsString(self.0).cast::<u8>(),
-                ffi::PyBytes_Size(self.0) as usize,
-            )
+            let bytes = self.0.cast::<ffi::PyBytesObject>();
+            let start = (&raw const (*bytes).ob_sval).cast::<u8>();
+            std::slice::from_raw_parts(start, ffi::Py_SIZE(self.0) as usize)
         }
     }
 }

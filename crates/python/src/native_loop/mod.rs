@@ -9,11 +9,13 @@
 pub mod chunk;
 pub mod descriptors;
 pub mod kernel;
+pub mod outbox;
 
 use crate::ffi::{Python, Raised, args::raise, gil::GilCell};
 use crate::ready::Ready;
 use chunk::Chunk;
 use descriptors::Descriptors;
+use outbox::Outbox;
 use pyo3_ffi as ffi;
 use rondeau_core::{Agenda, Clock, Pace, Timers};
 use rondeau_driver::{Driver, Events, Waker};
@@ -42,15 +44,15 @@ pub struct Parts {
     pub clock: Clock,
     /// What waits for which descriptor.
     pub descriptors: Descriptors,
-    /// Transports that were written to in this callback, each a strong reference.
-    pub dirty: Vec<NonNull<ffi::PyObject>>,
+    /// Transports that were written to and have not sent yet, each a strong reference.
+    pub outbox: Outbox,
     /// Buffers that were sent and wait to be released; empty between uses, kept for its memory.
     pub sent: Vec<Chunk>,
     /// Ends `park` from any thread; None once the loop is closed.
     pub waker: Option<Waker>,
     /// True while the loop waits in the kernel: a push must wake it.
     pub parked: bool,
-    /// True while a batch runs: what is written leaves at the callback's end.
+    /// True while a batch runs: what is written may wait in the outbox.
     pub in_turn: bool,
     /// `stop()` was called.
     pub stopping: bool,

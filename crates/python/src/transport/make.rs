@@ -47,7 +47,7 @@ unsafe fn allocate(
                 readable: false,
                 writable: false,
                 queued: false,
-                dirty: false,
+                in_outbox: false,
                 closing: false,
                 paused: false,
                 protocol_paused: false,

@@ -15,7 +15,7 @@ mod state;
 mod write;
 
 pub use read::{note_readiness, on_ready};
-pub use write::flush_dirty;
+pub use write::send_outbox;
 
 use crate::door::door;
 use crate::ffi::{

@@ -50,8 +50,8 @@ pub struct State {
     pub writable: bool,
     /// The transport is on the agenda.
     pub queued: bool,
-    /// The transport is among the loop's dirty ones.
-    pub dirty: bool,
+    /// The transport is in the loop's outbox.
+    pub in_outbox: bool,
     /// `close()` or an error ended it.
     pub closing: bool,
     /// `pause_reading()`.

@@ -1,9 +1,9 @@
-//! From the protocol to the socket. Called by `write()` and its kin, at each callback's end, and when a socket has room again.
+//! From the protocol to the socket. Called by `write()` and its kin, by the turn, and when a socket has room again.
 //!
-//! What a callback writes leaves in one vectored send when the callback ends, or at once when more than 64 KiB wait:
-//! two writes a request (header, body) cost 0.4–0.5 of two sends. Flushing at the end of the whole turn was 2.7 times
-//! worse at 100 KiB: the data has gone cold. Outside a turn, and to whoever asks for the queue's size, it leaves at once, so
-//! that no program sees a byte held back that the kernel would have taken.
+//! What a callback writes to one transport leaves in one send, and a few transports' small output together: the loop's outbox
+//! says when (`native_loop/outbox.rs`). More than 64 KiB leave at once. Two writes a request (header, body) cost 0.4–0.5 of
+//! two sends. Outside a turn, and to whoever asks for the queue's size, it leaves at once, so that no program sees a byte held
+//! back that the kernel would have taken.
 
 use super::state::Transport;
 use super::{close, flow, interest, read};
@@ -36,8 +36,9 @@ pub unsafe fn write(transport: Transport, data: *mut ffi::PyObject) -> Python<()
             chunk.release();
             return Ok(());
         }
+        let bytes = chunk.as_ref().len();
         transport.state().out.push(chunk);
-        leave(transport)
+        leave(transport, bytes)
     }
 }
 
@@ -75,6 +76,7 @@ pub unsafe fn write_all(transport: Transport, list: *mut ffi::PyObject) -> Pytho
             }
             return Ok(());
         }
+        let bytes = chunks.iter().map(|chunk| chunk.as_ref().len()).sum();
         for chunk in chunks {
             if chunk.as_ref().is_empty() {
                 chunk.release();
@@ -82,7 +84,7 @@ pub unsafe fn write_all(transport: Transport, list: *mut ffi::PyObject) -> Pytho
                 transport.state().out.push(chunk);
             }
         }
-        leave(transport)
+        leave(transport, bytes)
     }
 }
 
@@ -161,8 +163,8 @@ unsafe fn is_bytes_like(data: *mut ffi::PyObject) -> bool {
     }
 }
 
-/// Decides when the queue leaves: it is stuck already, at once, or at the callback's end.
-unsafe fn leave(transport: Transport) -> Python<()> {
+/// Decides when the queue leaves: it is stuck already, at once, or with the outbox.
+unsafe fn leave(transport: Transport, bytes: usize) -> Python<()> {
     // SAFETY: no Python code runs before the last line of each way.
     unsafe {
         let Some(loop_) = transport.event_loop() else {
@@ -175,12 +177,11 @@ unsafe fn leave(transport: Transport) -> Python<()> {
         if !loop_.parts().in_turn || transport.state().out.pending() > FLUSH_AT_ONCE {
             return flush(transport);
         }
-        if !std::mem::replace(&mut transport.state().dirty, true) {
+        let outbox = &mut loop_.parts().outbox;
+        outbox.add(bytes);
+        if !std::mem::replace(&mut transport.state().in_outbox, true) {
             ffi::Py_INCREF(transport.object());
-            loop_
-                .parts()
-                .dirty
-                .push(NonNull::new_unchecked(transport.object()));
+            outbox.push(NonNull::new_unchecked(transport.object()));
         }
         Ok(())
     }
@@ -251,7 +252,7 @@ unsafe fn failed(transport: Transport, error: &io::Error) -> Python<()> {
 ///
 /// # Safety
 /// The loop lives.
-pub unsafe fn flush_dirty(loop_: Loop, done: Python<()>) -> Python<()> {
+pub unsafe fn send_outbox(loop_: Loop, done: Python<()>) -> Python<()> {
     // SAFETY: transports are taken off the list one by one; an exception on its way out is put aside meanwhile.
     unsafe {
         let mut raised = if done.is_err() {
@@ -259,10 +260,11 @@ pub unsafe fn flush_dirty(loop_: Loop, done: Python<()>) -> Python<()> {
         } else {
             ptr::null_mut()
         };
-        while let Some(object) = loop_.parts().dirty.pop() {
+        let mut unsent = loop_.parts().outbox.take();
+        for object in unsent.drain(..) {
             let object = Owned::from_owned(object.as_ptr());
             let transport = Transport::from_object(object.as_ptr());
-            transport.state().dirty = false;
+            transport.state().in_outbox = false;
             if flush(transport).is_err() {
                 if raised.is_null() {
                     raised = compat::take_raised();
@@ -271,6 +273,7 @@ pub unsafe fn flush_dirty(loop_: Loop, done: Python<()>) -> Python<()> {
                 }
             }
         }
+        loop_.parts().outbox.give_back(unsent);
         if raised.is_null() {
             return Ok(());
         }
