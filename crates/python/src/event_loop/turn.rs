@@ -16,6 +16,9 @@ use rondeau_core::Park;
 use std::io;
 use std::time::Duration;
 
+/// Shortest wait in the kernel: timers that are due close together wake the loop once and not each on its own (100,000 tasks
+/// that were put to sleep in a row cost half). asyncio rounds up to a whole millisecond.
+const SHORTEST: Duration = Duration::from_micros(100);
 /// Longest wait in the kernel, as in asyncio: a day.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
@@ -143,7 +146,7 @@ unsafe fn park(loop_: Loop) -> Python<()> {
         match parts.pace.decide(ready, next, || clock.now()) {
             Park::Skip => return Ok(()),
             Park::Poll => Some(Duration::ZERO),
-            Park::Until(pause) => Some(pause.min(LONGEST)),
+            Park::Until(pause) => Some(pause.clamp(SHORTEST, LONGEST)),
             Park::Forever => None,
         }
     };

@@ -81,7 +81,8 @@ pub unsafe fn settle_before(loop_: Loop, callback: *mut ffi::PyObject) {
         }
         let kind = ffi::Py_TYPE(callback);
         if kind == &raw mut ffi::PyCFunction_Type {
-            let owner = ffi::PyCFunction_GET_SELF(callback);
+            // Not PyCFunction_GET_SELF: with assertions it takes bound C methods (PyCMethod) only.
+            let owner = (*callback.cast::<ffi::PyCFunctionObject>()).m_self;
             if !owner.is_null() && ffi::Py_TYPE(owner) == layout().future {
                 return;
             }
