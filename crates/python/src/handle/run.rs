@@ -107,9 +107,7 @@ unsafe fn call(
 unsafe fn failed(loop_: Loop, handle: *mut ffi::PyObject) -> Python<()> {
     // SAFETY: an exception is set; what leaves the loop stays set, the rest is taken and reported.
     unsafe {
-        if ffi::PyErr_ExceptionMatches(ffi::PyExc_KeyboardInterrupt) != 0
-            || ffi::PyErr_ExceptionMatches(ffi::PyExc_SystemExit) != 0
-        {
+        if crate::errors::leaves_the_loop() {
             return Err(Raised);
         }
         let exception = Owned::new(compat::take_raised())?;

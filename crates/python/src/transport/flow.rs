@@ -66,9 +66,7 @@ unsafe fn tell(transport: Transport, method: *mut ffi::PyObject, message: &CStr)
         if Owned::new(ffi::PyObject_CallMethodNoArgs(protocol.as_ptr(), method)).is_ok() {
             return Ok(());
         }
-        if ffi::PyErr_ExceptionMatches(ffi::PyExc_KeyboardInterrupt) != 0
-            || ffi::PyErr_ExceptionMatches(ffi::PyExc_SystemExit) != 0
-        {
+        if crate::errors::leaves_the_loop() {
             return Err(Raised);
         }
         let exception = Owned::new(compat::take_raised())?;

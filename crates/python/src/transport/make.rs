@@ -264,9 +264,7 @@ unsafe fn accept_one(loop_: Loop, call: Args<'_>) -> Python<bool> {
 unsafe fn report(loop_: Loop) -> Python<()> {
     // SAFETY: an exception is set and taken before Python runs.
     unsafe {
-        if ffi::PyErr_ExceptionMatches(ffi::PyExc_KeyboardInterrupt) != 0
-            || ffi::PyErr_ExceptionMatches(ffi::PyExc_SystemExit) != 0
-        {
+        if crate::errors::leaves_the_loop() {
             return Err(Raised);
         }
         let exception = Owned::new(compat::take_raised())?;

@@ -250,9 +250,7 @@ unsafe fn own_context(transport: Transport) -> Python<Owned> {
 pub unsafe fn fatal(transport: Transport, message: &CStr) -> Python<()> {
     // SAFETY: the exception is taken before Python runs.
     unsafe {
-        if ffi::PyErr_ExceptionMatches(ffi::PyExc_KeyboardInterrupt) != 0
-            || ffi::PyErr_ExceptionMatches(ffi::PyExc_SystemExit) != 0
-        {
+        if crate::errors::leaves_the_loop() {
             return Err(Raised);
         }
         let exception = Owned::new(compat::take_raised())?;
