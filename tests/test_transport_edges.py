@@ -227,7 +227,7 @@ def test_a_socket_that_is_asked_for_while_it_is_made(run):
 
 
 def test_a_factory_that_closes_its_server():
-    """Nothing is reported. Ours only: asyncio makes the protocol in a task and leaves its half-made transport to the collector."""
+    """Nothing is reported. Ours only: asyncio makes the protocol in a task, and leaves its transport to the collector."""
     told = []
 
     async def main():
@@ -249,3 +249,28 @@ def test_a_factory_that_closes_its_server():
         runner.get_loop().set_exception_handler(lambda loop, context: told.append(context))
         runner.run(main())
     assert not told
+
+
+def test_a_program_keeps_what_it_likes_on_a_transport(run):
+    async def main():
+        transport, _, peer = await connected()
+        gone = weakref.ref(transport)
+        transport.label = "table four"
+        transport.itself = transport  # A circle through its own attributes.
+        sent = []
+        transport.write = sent.append  # As mock.patch.object does.
+        transport.write(b"kept")
+        assert (vars(transport)["label"], sent) == ("table four", [b"kept"])
+        del transport.write
+        transport.write(b"sent")
+        assert await asyncio.get_running_loop().sock_recv(peer, 8) == b"sent"
+        transport.close()
+        peer.close()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        del transport, _
+        return gone
+
+    gone = run(main())
+    gc.collect()
+    assert gone() is None

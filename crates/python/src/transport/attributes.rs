@@ -87,6 +87,11 @@ unsafe extern "C" fn set_closing(
 /// The table of attributes.
 pub fn attributes() -> *mut c_void {
     table([
+        attribute(
+            c"__dict__",
+            ffi::PyObject_GenericGetDict,
+            Some(ffi::PyObject_GenericSetDict),
+        ),
         attribute(c"_loop", get_loop, None),
         attribute(c"_protocol", get_protocol_attribute, None),
         attribute(c"_server", get_server, None),

@@ -36,6 +36,7 @@ unsafe fn allocate(
                 sock: ptr::null_mut(),
                 context: context.into_ptr(),
                 empty_waiter: ptr::null_mut(),
+                dict: ptr::null_mut(),
                 weak: ptr::null_mut(),
                 out: SendQueue::<Chunk>::default(),
                 peer,

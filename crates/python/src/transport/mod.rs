@@ -28,7 +28,7 @@ use crate::native_loop::Loop;
 use crate::native_loop::descriptors::Slot;
 use pyo3_ffi as ffi;
 use state::{State, Transport, offset, replace, set_type, transport_type};
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
 
 /// The loop's method that makes a transport of a connected socket.
@@ -111,7 +111,7 @@ unsafe extern "C" fn transports_of(
     }
 }
 
-fn references(state: &State) -> [*mut ffi::PyObject; 6] {
+fn references(state: &State) -> [*mut ffi::PyObject; 7] {
     [
         state.loop_,
         state.protocol,
@@ -119,6 +119,7 @@ fn references(state: &State) -> [*mut ffi::PyObject; 6] {
         state.sock,
         state.context,
         state.empty_waiter,
+        state.dict,
     ]
 }
 
@@ -155,6 +156,7 @@ unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {
             ffi::PyErr_Clear();
         }
         replace(extra::extra_slot(transport), ptr::null_mut());
+        replace(&mut transport.state().dict, ptr::null_mut());
         0
     }
 }
@@ -211,14 +213,17 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
             return Err(Raised);
         };
         *EXTRA.get() = extra;
-        let weak = offset() + std::mem::offset_of!(State, weak);
-        let members = crate::ffi::types::table([ffi::PyMemberDef {
-            name: c"__weaklistoffset__".as_ptr(),
+        let at = |name: &'static CStr, field: usize| ffi::PyMemberDef {
+            name: name.as_ptr(),
             type_code: ffi::Py_T_PYSSIZET,
-            offset: weak as ffi::Py_ssize_t,
+            offset: (offset() + field) as ffi::Py_ssize_t,
             flags: ffi::Py_READONLY,
             doc: ptr::null(),
-        }]);
+        };
+        let members = crate::ffi::types::table([
+            at(c"__weaklistoffset__", std::mem::offset_of!(State, weak)),
+            at(c"__dictoffset__", std::mem::offset_of!(State, dict)),
+        ]);
         let kind = Type {
             name: c"rondeau._core.SocketTransport",
             size: offset() + size_of::<State>(),

@@ -28,6 +28,8 @@ pub struct State {
     pub context: *mut ffi::PyObject,
     /// Set while `sendfile` waits for the queue to empty; strong, or NULL.
     pub empty_waiter: *mut ffi::PyObject,
+    /// Attributes that the program sets; NULL while there are none.
+    pub dict: *mut ffi::PyObject,
     /// Weak references to the transport.
     pub weak: *mut ffi::PyObject,
     /// What was written and not yet sent.
