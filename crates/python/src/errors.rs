@@ -1,6 +1,6 @@
 //! From errno to OSError, and which exceptions leave the loop, each in one place. Called wherever a system call or a callback failed.
 
-use crate::ffi::{Raised, args::raise};
+use crate::ffi::{Raised, args::raise, compat};
 use pyo3_ffi as ffi;
 use std::io;
 
@@ -21,16 +21,41 @@ pub fn raise_os_error(error: &io::Error) -> Raised {
     }
 }
 
-/// Whether the exception that is set must leave `run_forever`, as asyncio has it: KeyboardInterrupt and SystemExit. All others are
-/// reported.
+/// Whether `exception` (an exception or its type) must leave `run_forever`, as asyncio has it: KeyboardInterrupt and SystemExit. All
+/// others are reported.
+///
+/// # Safety
+/// The GIL is held and the object lives.
+#[cold]
+pub unsafe fn leaves(exception: *mut ffi::PyObject) -> bool {
+    // SAFETY: both types are live.
+    unsafe {
+        [ffi::PyExc_KeyboardInterrupt, ffi::PyExc_SystemExit]
+            .into_iter()
+            .any(|kind| ffi::PyErr_GivenExceptionMatches(exception, kind) != 0)
+    }
+}
+
+/// `leaves` of the exception that is set.
 ///
 /// # Safety
 /// The GIL is held and an exception is set.
 #[cold]
 pub unsafe fn leaves_the_loop() -> bool {
-    // SAFETY: both types are live.
+    // SAFETY: what is set lives.
+    unsafe { leaves(ffi::PyErr_Occurred()) }
+}
+
+/// Does what may run a finalizer while an exception is on its way out, without losing the exception.
+///
+/// # Safety
+/// The GIL is held.
+#[cold]
+pub unsafe fn keeping_raised(release: impl FnOnce()) {
+    // SAFETY: the exception is ours until it is set again.
     unsafe {
-        ffi::PyErr_ExceptionMatches(ffi::PyExc_KeyboardInterrupt) != 0
-            || ffi::PyErr_ExceptionMatches(ffi::PyExc_SystemExit) != 0
+        let raised = compat::take_raised();
+        release();
+        compat::set_raised(raised);
     }
 }

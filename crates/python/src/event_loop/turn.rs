@@ -100,7 +100,7 @@ pub unsafe fn run_one(loop_: Loop, ready: Ready) -> Python<()> {
                 if done.is_ok() {
                     handle::leave_agenda(object);
                 } else {
-                    keeping_error(|| handle::leave_agenda(object));
+                    errors::keeping_raised(|| handle::leave_agenda(object));
                 }
                 done
             }
@@ -110,7 +110,7 @@ pub unsafe fn run_one(loop_: Loop, ready: Ready) -> Python<()> {
                 if done.is_ok() {
                     ffi::Py_DECREF(object);
                 } else {
-                    keeping_error(|| ffi::Py_DECREF(object));
+                    errors::keeping_raised(|| ffi::Py_DECREF(object));
                 }
                 done
             }
@@ -122,17 +122,6 @@ pub unsafe fn run_one(loop_: Loop, ready: Ready) -> Python<()> {
     }
     // SAFETY: the loop lives.
     unsafe { transport::send_outbox(loop_, done) }
-}
-
-/// An exception is on its way out: what a finalizer does meanwhile must not lose it.
-#[cold]
-unsafe fn keeping_error(release: impl FnOnce()) {
-    // SAFETY: the exception is ours until it is set again.
-    unsafe {
-        let raised = crate::ffi::compat::take_raised();
-        release();
-        crate::ffi::compat::set_raised(raised);
-    }
 }
 
 #[inline]

@@ -28,15 +28,11 @@ macro_rules! names {
 }
 
 names! {
-    call_soon, call_soon_threadsafe, call_at, call_exception_handler, context, get_debug, is_closed,
-    name, loop_ = "loop", coro, eager_start, cancel, done, result, exception, add_done_callback,
-    _asyncio_future_blocking, _callbacks, __self__, _check_callback, _check_thread,
+    call_soon, call_exception_handler, context, get_debug, name, coro, eager_start, cancel, done,
+    result, exception, add_done_callback, _asyncio_future_blocking, _check_callback, _check_thread,
     data_received, eof_received, connection_made, connection_lost, pause_writing, resume_writing,
-    get_buffer, buffer_updated, _detach, _attach, close, detach, fileno, family, type_ = "type",
-    get_loop, send, throw, __await__, cancelled, set_result, set_exception, _run, _task_factory,
-    _source_traceback, _loop, _exception_handler, time, __name__, __qualname__, msg, limit, file,
-    _fut_waiter, _cancelled, acquire, release,
-    is_running, message, future, task, source_traceback,
+    get_buffer, buffer_updated, close, detach, fileno, get_loop, throw, set_exception, _loop, msg,
+    limit, file, acquire, release, is_running, message, future, task, source_traceback,
     pending = "PENDING", finished = "FINISHED", cancelled_ = "CANCELLED",
 }
 

@@ -71,12 +71,21 @@ unsafe fn fill(
     }
 }
 
-/// Shows a handle whose slots are all filled to the collector, and in debug mode notes where it was made.
+/// Shows a handle whose slots are all filled to the collector.
 #[inline]
 unsafe fn announce(loop_: Loop, handle: Owned) -> Python<Owned> {
     // SAFETY: the instance is whole.
     unsafe {
         ffi::PyObject_GC_Track(handle.as_ptr().cast());
+        noted(loop_, handle)
+    }
+}
+
+/// In debug mode, a handle knows where it was made.
+#[inline]
+unsafe fn noted(loop_: Loop, handle: Owned) -> Python<Owned> {
+    // SAFETY: the loop lives, and the handle is whole.
+    unsafe {
         if loop_.parts().debug {
             note_source(handle.as_ptr())?;
         }
@@ -112,10 +121,7 @@ pub unsafe fn new_soon(
     // SAFETY: the caller's contract; the type was made at import.
     unsafe {
         let handle = fill(*HANDLE.get(), loop_, callback, args, context)?;
-        if loop_.parts().debug {
-            note_source(handle.as_ptr())?;
-        }
-        Ok(handle)
+        noted(loop_, handle)
     }
 }
 
@@ -138,10 +144,7 @@ pub unsafe fn new_threadsafe(
         }
         let handle = fill(kind, loop_, callback, args, context)?;
         *slot(handle.as_ptr(), door().slots.lock) = ptr::null_mut();
-        if loop_.parts().debug {
-            note_source(handle.as_ptr())?;
-        }
-        Ok(handle)
+        noted(loop_, handle)
     }
 }
 

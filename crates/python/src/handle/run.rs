@@ -36,9 +36,7 @@ pub unsafe fn run(loop_: Loop, handle: *mut ffi::PyObject) -> Python<()> {
             call(loop_, handle, callback, args, context)
         };
         if done.is_err() {
-            let raised = compat::take_raised();
-            drop(kept);
-            compat::set_raised(raised);
+            crate::errors::keeping_raised(|| drop(kept));
         }
         done
     }

@@ -81,10 +81,7 @@ unsafe fn failed(loop_: Loop, object: *mut ffi::PyObject, unset: bool) -> Python
         let task = Owned::from_owned(object);
         let exception = Owned::new(compat::take_raised())?;
         current::settle(loop_);
-        let leaves = [ffi::PyExc_KeyboardInterrupt, ffi::PyExc_SystemExit]
-            .into_iter()
-            .any(|kind| ffi::PyErr_GivenExceptionMatches(exception.as_ptr(), kind) != 0);
-        if leaves {
+        if crate::errors::leaves(exception.as_ptr()) {
             drop(task);
             compat::set_raised(exception.into_ptr());
             return Err(Raised);
@@ -280,10 +277,7 @@ unsafe fn raised(task: TaskRef) -> Python<()> {
             return outcome::cancel(task.future(), ptr::null_mut()).map(drop);
         }
         outcome::set_exception(task.future(), exception.as_ptr())?;
-        let leaves = [ffi::PyExc_KeyboardInterrupt, ffi::PyExc_SystemExit]
-            .into_iter()
-            .any(|kind| ffi::PyErr_GivenExceptionMatches(exception.as_ptr(), kind) != 0);
-        if leaves {
+        if crate::errors::leaves(exception.as_ptr()) {
             compat::set_raised(exception.into_ptr());
             return Err(Raised);
         }
