@@ -10,7 +10,7 @@ from typing import Any
 
 from harness import process
 from harness.child import Child, ChildFailedError
-from harness.workload import Case, Echo, Figure
+from harness.workload import CERTIFICATE, Case, Echo, Figure
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SECONDS = 60
@@ -56,6 +56,8 @@ def echo_round(child: Child, workload: Echo, case: Case, binary: Path, ports: di
         "warmup": max(2 * case.connections, case.count // 10),
         "server": child.pid,
     }
+    if workload.tls:
+        words += ["--tls", str(CERTIFICATE)]
     for name, number in numbers.items():
         words += [f"--{name}", str(number)]
     with control(ports["control"]):

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 Mode = Literal["quick", "default", "full"]
@@ -89,10 +90,12 @@ class Timed(Workload):
 
 Serve = Callable[[socket.socket, Case], AbstractAsyncContextManager[None]]
 
-SIZES = {64: "64 B", 1024: "1 KiB", 10_240: "10 KiB", 102_400: "100 KiB"}
+SIZES = {64: "64 B", 1024: "1 KiB", 10_240: "10 KiB", 65_536: "64 KiB", 102_400: "100 KiB"}
 CONNECTIONS = (1, 64, 512)
+# Self-signed, with its key: what TLS servers here show.
+CERTIFICATE = Path(__file__).resolve().parent.parent.parent / "tests" / "localhost.pem"
 # Messages a round: 0.1 to 0.3 s.
-MESSAGES = {64: 12_000, 1024: 12_000, 10_240: 8_000, 102_400: 2_500}
+MESSAGES = {64: 12_000, 1024: 12_000, 10_240: 8_000, 65_536: 3_000, 102_400: 2_500}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,13 +105,16 @@ class Echo(Workload):
     serve: Serve
     header: int = 0
     """Bytes, each `H`, that the server sends before each echo."""
+    tls: bool = False
+    """The load generator speaks TLS, and trusts `CERTIFICATE`."""
+    sizes: tuple[int, ...] = (64, 1024, 10_240, 102_400)
 
     def cases(self, mode: Mode) -> list[Case]:
         if mode == "quick":
-            return [self._case(64, 1, 200), self._case(102_400, 8, 100)]
+            return [self._case(self.sizes[0], 1, 200), self._case(self.sizes[-1], 8, 100)]
         return [
             self._case(size, connections, MESSAGES[size] // (2 if connections == 1 else 1))
-            for size in SIZES
+            for size in self.sizes
             for connections in CONNECTIONS
             if mode == "full" or connections == 64 or size == 1024
         ]

@@ -31,6 +31,7 @@ ORDER = (
     "echo_two_writes",
     "echo_streams",
     "echo_sock",
+    "echo_tls",
 )
 
 

@@ -1,6 +1,7 @@
 //! The command line, read into plain plans; `main` calls it once.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use lexopt::prelude::*;
@@ -8,6 +9,7 @@ use lexopt::prelude::*;
 pub const USAGE: &str = "\
 usage: rondeau-loadgen echo --address IP:PORT --connections N --size BYTES --messages N
                             [--warmup N] [--header BYTES] [--server PID] [--core N] [--spin] [--seconds N]
+                            [--tls CERTIFICATE.pem: speak TLS and trust this certificate only]
        rondeau-loadgen hold --address IP:PORT [--core N] [--seconds N]
                             (then lines on stdin: `open N` holds N connections in all, `close` closes them)";
 
@@ -21,6 +23,8 @@ pub enum Command {
 /// A closed loop: each connection sends a message, waits for its echo, and sends the next.
 pub struct Echo {
     pub address: SocketAddr,
+    /// The server's certificate, where it speaks TLS.
+    pub tls: Option<PathBuf>,
     pub connections: usize,
     /// Bytes a message.
     pub size: usize,
@@ -52,7 +56,7 @@ pub struct Hold {
 pub fn parse() -> Result<Command, lexopt::Error> {
     let mut parser = lexopt::Parser::from_env();
     let mut mode = None;
-    let mut address = None;
+    let (mut address, mut tls) = (None, None);
     let (mut connections, mut size, mut header) = (1, 64, 0);
     let (mut messages, mut warmup) = (1000, 0);
     let (mut server, mut core, mut spin) = (None, None, false);
@@ -61,6 +65,7 @@ pub fn parse() -> Result<Command, lexopt::Error> {
         match argument {
             Value(name) if mode.is_none() => mode = Some(name.string()?),
             Long("address") => address = Some(parser.value()?.parse()?),
+            Long("tls") => tls = Some(PathBuf::from(parser.value()?)),
             Long("connections") => connections = parser.value()?.parse()?,
             Long("size") => size = parser.value()?.parse()?,
             Long("header") => header = parser.value()?.parse()?,
@@ -81,6 +86,7 @@ pub fn parse() -> Result<Command, lexopt::Error> {
         }
         Some("echo") => Ok(Command::Echo(Echo {
             address: address?,
+            tls,
             connections,
             size,
             header,

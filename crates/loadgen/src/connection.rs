@@ -3,9 +3,14 @@
 //! Every message starts with a stamp (connection and sequence number), so an echo that belongs to another connection or
 //! another message is caught. The reply is compared as it arrives; nothing is kept.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+
+use crate::wire::Wire;
 
 /// Bytes of the stamp: the least size of a message.
 pub const STAMP: usize = 16;
@@ -20,9 +25,9 @@ pub enum Progress {
     Echoed,
 }
 
-/// A non-blocking TCP connection and its message under way.
+/// A non-blocking TCP connection, with TLS or without, and its message under way.
 pub struct Connection {
-    stream: TcpStream,
+    wire: Wire,
     message: Vec<u8>,
     header: usize,
     sent: usize,
@@ -30,16 +35,21 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects (blocking), then goes non-blocking with TCP_NODELAY.
+    /// Connects (blocking) with TCP_NODELAY, shakes hands where there is TLS, then goes non-blocking.
     ///
     /// # Errors
-    /// Those of `connect(2)` and of setting the options.
-    pub fn open(address: SocketAddr, number: u64, size: usize, header: usize) -> io::Result<Self> {
+    /// Those of `connect(2)`, of the handshake and of setting the options.
+    pub fn open(
+        address: SocketAddr,
+        tls: Option<&Arc<ClientConfig>>,
+        number: u64,
+        size: usize,
+        header: usize,
+    ) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
         Ok(Self {
-            stream,
+            wire: Wire::new(stream, tls)?,
             message: message(number, size),
             header,
             sent: 0,
@@ -62,36 +72,58 @@ impl Connection {
     /// # Errors
     /// Those of `send(2)`, but for a full socket buffer.
     pub fn send(&mut self) -> io::Result<()> {
-        while self.sent < self.message.len() {
-            match self.stream.write(&self.message[self.sent..]) {
+        loop {
+            let done = if self.sent < self.message.len() {
+                self.wire.write(&self.message[self.sent..])
+            } else if self.wire.wants_room() {
+                self.wire.flush().map(|()| 0)
+            } else {
+                return Ok(());
+            };
+            match done {
                 Ok(count) => self.sent += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
     }
 
     /// Whether part of the message waits for room in the socket buffer.
     pub fn wants_room(&self) -> bool {
-        self.sent < self.message.len()
+        self.sent < self.message.len() || self.wire.wants_room()
     }
 
-    /// Reads once and checks what came.
+    /// Reads from the socket once and checks what came.
     ///
     /// # Errors
     /// `InvalidData` for a wrong byte or one too many, `UnexpectedEof` when the server closed, else those of `recv(2)`.
     pub fn receive(&mut self, room: &mut [u8]) -> io::Result<Progress> {
-        match self.stream.read(room) {
-            Ok(0) => Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the server closed the connection",
-            )),
-            Ok(count) => self.check(&room[..count]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Progress::Pending),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Progress::Pending),
-            Err(error) => Err(error),
+        let mut received = self.wire.receive();
+        loop {
+            match received.and_then(|()| self.wire.read(room)) {
+                Ok(0) => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        "the server closed the connection",
+                    ));
+                }
+                Ok(count) => {
+                    let progress = self.check(&room[..count])?;
+                    if progress == Progress::Echoed || !self.wire.holds_back() {
+                        return Ok(progress);
+                    }
+                }
+                Err(error) => {
+                    return match error.kind() {
+                        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {
+                            Ok(Progress::Pending)
+                        }
+                        _ => Err(error),
+                    };
+                }
+            }
+            received = Ok(());
         }
     }
 
@@ -120,7 +152,7 @@ impl Connection {
 
 impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
+        self.wire.stream().as_fd()
     }
 }
 
@@ -136,12 +168,13 @@ fn message(number: u64, size: usize) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read, Write};
     use std::net::TcpListener;
 
     fn pair(header: usize) -> (Connection, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
         let address = listener.local_addr().expect("bound");
-        let mut connection = Connection::open(address, 7, 64, header).expect("listening");
+        let mut connection = Connection::open(address, None, 7, 64, header).expect("listening");
         let (server, _) = listener.accept().expect("connected");
         connection.start(1).expect("room for 64 bytes");
         (connection, server)
@@ -149,7 +182,7 @@ mod tests {
 
     fn until_settled(connection: &mut Connection) -> io::Result<Progress> {
         let mut room = [0; 256];
-        connection.stream.set_nonblocking(false)?;
+        connection.wire.stream().set_nonblocking(false)?;
         loop {
             match connection.receive(&mut room)? {
                 Progress::Pending => {}

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use crate::arguments::Echo;
 use crate::connection::{Connection, Progress};
 use crate::server_clock::ServerClock;
+use crate::wire;
 
 const ROOM: usize = 256 * 1024;
 const EVENTS: usize = 512;
@@ -125,9 +126,11 @@ impl Exchange {
 }
 
 fn open(plan: &Echo, epoll: &impl std::os::fd::AsFd) -> io::Result<Vec<Connection>> {
+    let tls = plan.tls.as_deref().map(wire::trusting).transpose()?;
     (0..plan.connections as u64)
         .map(|number| {
-            let connection = Connection::open(plan.address, number, plan.size, plan.header)?;
+            let connection =
+                Connection::open(plan.address, tls.as_ref(), number, plan.size, plan.header)?;
             epoll::add(
                 epoll,
                 &connection,

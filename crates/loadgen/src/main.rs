@@ -10,6 +10,7 @@ mod connection;
 mod echo;
 mod hold;
 mod server_clock;
+mod wire;
 
 use std::process::ExitCode;
 
