@@ -14,7 +14,10 @@ import threading
 import warnings
 from asyncio import base_events, constants, events, format_helpers, trsock
 from asyncio.log import logger
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _FORMAT_TAKES_DEBUG = "debug" in inspect.signature(format_helpers._format_callback_source).parameters
 

@@ -12,6 +12,7 @@ usage: python -m rondeau run FILE [ARG...]        run a program as python would,
        python -m rondeau run -m MODULE [ARG...]
        python -m rondeau run -c CODE [ARG...]
        python -m rondeau run - [ARG...]           the program is read from standard input
+       python -m rondeau run --native ...         the same, and asyncio's names are Rondeau's native ones
        python -m rondeau doctor                   what runs here, and why
        python -m rondeau --version
 """
@@ -42,8 +43,12 @@ def main() -> None:
 
 def run(words: list[str]) -> None:
     """Find out which program is meant, make Rondeau the loop, and hand over."""
-    from rondeau import program
+    from rondeau import native, program
 
+    put_in_place = native.install_loop
+    if words[:1] == ["--native"]:
+        put_in_place = native.install
+        words = words[1:]
     match words:
         case ["-h" | "--help", *_]:
             print(USAGE, end="")
@@ -63,9 +68,7 @@ def run(words: list[str]) -> None:
         case [path, *arguments]:
             how = program.path(path, arguments)
 
-    from rondeau.policy import install
-
-    install()
+    put_in_place()
     program.run(how)
 
 

@@ -17,16 +17,17 @@ import socket
 import sys
 import threading
 from asyncio import constants, events, sslproto
-from collections.abc import Callable, Iterator
-from contextvars import Context
-from typing import TYPE_CHECKING, Any, TypeVarTuple
 
 from rondeau import _core
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncio.base_events import Server
+    from collections.abc import Callable, Iterator
+    from contextvars import Context
+    from typing import Any, TypeVarTuple
 
-Ts = TypeVarTuple("Ts")
+    Ts = TypeVarTuple("Ts")
 
 
 class _Kernel:

@@ -4,13 +4,18 @@ Called once per program (or per test), so all of it is asyncio's code; only the 
 differs. Ctrl-C, the shutdown of generators and executors, and the task's context are asyncio.Runner's.
 """
 
+from __future__ import annotations
+
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
 
 from .loop import new_event_loop
 
-T = TypeVar("T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
 
 
 class Runner(asyncio.Runner):  # type: ignore[misc]  # typeshed calls it final; it is not.
@@ -52,3 +57,10 @@ def run(
         raise RuntimeError("rondeau.run() cannot be called from a running event loop")
     with Runner(debug=debug, loop_factory=loop_factory) as runner:
         return runner.run(main)
+
+
+def __getattr__(name: str) -> Any:
+    # `rondeau.runners` is also `asyncio.runners` for a program that says `import rondeau as asyncio`.
+    if name.startswith("__"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(asyncio.runners, name)
