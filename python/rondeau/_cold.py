@@ -114,6 +114,27 @@ def detach(server: Any, transport: Any) -> None:
         server._detach()
 
 
+def check_socket(sock: Any, debug: bool) -> None:
+    """What asyncio's `sock_*` methods look at before they try anything."""
+    base_events._check_ssl_socket(sock)  # type: ignore[attr-defined]
+    if debug and sock.gettimeout() != 0:
+        raise ValueError("the socket must be non-blocking")
+
+
+def connect_failed(error: int, address: Any) -> None:
+    """The kernel gave up on a connection that was begun."""
+    raise OSError(error, f"Connect call failed {address}")
+
+
+def await_iterator(call: Any) -> Any:
+    """What `__await__()` of a `sock_*` call gives: an iterator with send, throw and close."""
+
+    async def awaiting() -> Any:
+        return await call
+
+    return awaiting().__await__()
+
+
 def adopt(fd: int) -> socket.socket:
     """The socket object that owns an accepted descriptor from now on."""
     sock = socket.socket(fileno=fd)

@@ -18,7 +18,7 @@ import sys
 import threading
 from asyncio import constants, events, sslproto
 
-from rondeau import _core
+from rondeau import _cold, _core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -240,6 +240,21 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
         transport = self._transport_of(number)
         if transport is not None and not transport.is_closing():
             raise RuntimeError(f"File descriptor {fd!r} is used by transport {transport!r}")
+
+    # Sockets of the program's own: the other `sock_*` methods are native.
+
+    async def sock_connect(self, sock: socket.socket, address: Any) -> None:
+        """Connect `sock`, a non-blocking socket, to `address`; a name in it is looked up.
+
+        Raises:
+            OSError: the name is not known, or nobody answers there.
+            ValueError: in debug mode, the socket is a blocking one.
+        """
+        _cold.check_socket(sock, self._debug)
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            resolved = await self._ensure_resolved(address, family=sock.family, type=sock.type, proto=sock.proto, loop=self)
+            address = resolved[0][4]
+        await self._sock_connect_resolved(sock, address)
 
     # Connections
 

@@ -26,6 +26,9 @@ impl Interest {
     pub const WRITE: Interest = Interest(libc::EPOLLOUT as u32);
     /// Report changes and not states (`EPOLLET`).
     pub const EDGE: Interest = Interest(libc::EPOLLET as u32);
+    /// Report once, then nothing (errors neither) until [`crate::Driver::modify`] asks again (`EPOLLONESHOT`). Alone: registered, and
+    /// not asked for anything.
+    pub const ONCE: Interest = Interest(libc::EPOLLONESHOT as u32);
 
     #[inline]
     pub(crate) const fn bits(self) -> u32 {
@@ -68,6 +71,7 @@ impl fmt::Debug for Interest {
             (Self::READ, "READ"),
             (Self::WRITE, "WRITE"),
             (Self::EDGE, "EDGE"),
+            (Self::ONCE, "ONCE"),
         ];
         let set: Vec<&str> = names
             .iter()

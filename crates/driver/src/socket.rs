@@ -28,6 +28,47 @@ pub fn recv(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
     check_len(unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), 0) })
 }
 
+/// `recv(2)` that does not wait, whatever mode the socket is in (`MSG_DONTWAIT`); 0 is the end of file.
+///
+/// # Errors
+/// The errno; `WouldBlock` when there is nothing yet.
+#[inline]
+pub fn try_recv(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the kernel writes at most `len` bytes, all inside `buffer`.
+    check_len(unsafe {
+        libc::recv(
+            fd,
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+            libc::MSG_DONTWAIT,
+        )
+    })
+}
+
+/// `recvfrom(2)` that does not wait, whatever mode the socket is in. The sender is `None` where the kernel names none: on a connected
+/// stream, or for a datagram from a Unix socket without a name.
+///
+/// # Errors
+/// The errno; `WouldBlock` when there is nothing yet.
+pub fn try_recv_from(fd: RawFd, buffer: &mut [u8]) -> io::Result<(usize, Option<SockAddr>)> {
+    let mut raw = Raw::empty();
+    let mut len = raw.len;
+    // SAFETY: as in `recv_from`.
+    let got = unsafe {
+        libc::recvfrom(
+            fd,
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+            libc::MSG_DONTWAIT,
+            raw.as_mut_ptr(),
+            &mut len,
+        )
+    };
+    raw.len = len;
+    let got = check_len(got)?;
+    Ok((got, (len > 0).then(|| SockAddr::from_raw(&raw))))
+}
+
 /// `recvfrom(2)`: a datagram and who sent it.
 ///
 /// # Errors
@@ -64,6 +105,17 @@ pub fn send(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
         Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => write(fd, bytes),
         taken => taken,
     }
+}
+
+/// `send(2)` that does not wait, whatever mode the socket is in; how many bytes were taken.
+///
+/// # Errors
+/// The errno; `WouldBlock` when there is no room.
+#[inline]
+pub fn try_send(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+    // SAFETY: the kernel reads `len` bytes, all inside `bytes`.
+    check_len(unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), flags) })
 }
 
 /// `sendmsg(2)` with `MSG_NOSIGNAL` (or `writev(2)` where `fd` is no socket): all slices in one call, at most 1024.

@@ -2,12 +2,13 @@
 //!
 //! Where to look: `native_loop` is what a loop owns, `event_loop` its methods and its turn, `handle` is what it runs,
 //! `future` and `task` are what coroutines wait with,
-//! `transport` is what they talk through, `ffi` is how any of it speaks to CPython, `door` is where asyncio's own objects come in.
+//! `transport` is what they talk through and `sock_calls` how they use sockets of their own, `ffi` is how any of it speaks to CPython, `door` is where asyncio's own objects come in.
 //! `python/rondeau` puts it together; nothing here runs once per loop or per connection if Python could do it.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("rondeau speaks to Linux only: epoll, eventfd, io_uring");
 
+mod address;
 mod door;
 mod errors;
 mod event_loop;
@@ -17,6 +18,7 @@ mod handle;
 mod native_loop;
 mod probe;
 mod ready;
+mod sock_calls;
 mod task;
 mod transport;
 
@@ -32,6 +34,7 @@ fn fill(module: *mut c::PyObject) -> Python<()> {
     event_loop::init(module)?;
     future::init(module)?;
     task::init(module)?;
+    sock_calls::init(module)?;
     Ok(())
 }
 

@@ -13,6 +13,7 @@ const HANDLE: usize = 0;
 const STEP: usize = 1;
 const WAKEUP: usize = 2;
 const IO: usize = 3;
+const CALL: usize = 4;
 
 /// Something that gets a turn; owns one strong reference to the object in it.
 #[repr(transparent)]
@@ -28,6 +29,8 @@ pub enum Turn {
     Wakeup(*mut ffi::PyObject),
     /// A native transport: its readiness is noted in it.
     Io(*mut ffi::PyObject),
+    /// A `sock_*` call whose descriptor is ready.
+    Call(*mut ffi::PyObject),
 }
 
 impl Ready {
@@ -62,6 +65,12 @@ impl Ready {
         Ready::tagged(transport, IO)
     }
 
+    /// A `sock_*` call's readiness; takes over the reference.
+    #[inline]
+    pub fn call(call: *mut ffi::PyObject) -> Ready {
+        Ready::tagged(call, CALL)
+    }
+
     /// The object, borrowed.
     #[inline]
     pub fn object(&self) -> *mut ffi::PyObject {
@@ -77,7 +86,8 @@ impl Ready {
             HANDLE => Turn::Handle(object),
             STEP => Turn::Step(object),
             WAKEUP => Turn::Wakeup(object),
-            _ => Turn::Io(object),
+            IO => Turn::Io(object),
+            _ => Turn::Call(object),
         }
     }
 

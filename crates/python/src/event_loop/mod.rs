@@ -10,6 +10,8 @@ mod slow;
 mod turn;
 mod watch;
 
+pub use watch::descriptor;
+
 use crate::ffi::{
     Python, Raised, answer,
     args::raise,
@@ -19,7 +21,7 @@ use crate::ffi::{
 use crate::native_loop::{
     Loop, LoopObject, Parts, descriptors::Descriptors, loop_type, outbox::Outbox, set_loop_type,
 };
-use crate::{errors, transport};
+use crate::{errors, sock_calls, transport};
 use pyo3_ffi as ffi;
 use rondeau_core::{Agenda, Clock, Pace, Timers};
 use rondeau_driver::{Choice, Driver};
@@ -354,6 +356,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
         transport::TRANSPORT_OF,
         transport::TRANSPORTS_OF,
     ]);
+    all.extend(sock_calls::loop_methods());
     let methods = table_of(all);
     let attributes = attributes::table();
     let kind = Type {

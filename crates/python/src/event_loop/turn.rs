@@ -8,9 +8,9 @@
 
 use crate::ffi::{Python, Raised};
 use crate::native_loop::descriptors::Slot;
-use crate::native_loop::{Loop, Parts};
+use crate::native_loop::{Loop, Parts, exchange};
 use crate::ready::{Ready, Turn};
-use crate::{errors, handle, task, transport};
+use crate::{errors, handle, sock_calls, task, transport};
 use pyo3_ffi as ffi;
 use rondeau_core::Park;
 use std::io;
@@ -80,6 +80,20 @@ unsafe fn run_batch(loop_: Loop, batch: usize) -> Python<()> {
     Ok(())
 }
 
+/// Releases what had its turn, without losing an exception.
+#[inline]
+unsafe fn released(object: *mut ffi::PyObject, done: Python<()>) -> Python<()> {
+    // SAFETY: the caller gives the reference away.
+    unsafe {
+        if done.is_ok() {
+            ffi::Py_DECREF(object);
+        } else {
+            errors::keeping_raised(|| ffi::Py_DECREF(object));
+        }
+    }
+    done
+}
+
 /// Runs one item, then sends what was written if it must not wait longer.
 ///
 /// # Safety
@@ -106,13 +120,11 @@ pub unsafe fn run_one(loop_: Loop, ready: Ready) -> Python<()> {
             }
             Turn::Io(object) => {
                 task::current::settle(loop_);
-                let done = transport::on_ready(loop_, object);
-                if done.is_ok() {
-                    ffi::Py_DECREF(object);
-                } else {
-                    errors::keeping_raised(|| ffi::Py_DECREF(object));
-                }
-                done
+                released(object, transport::on_ready(loop_, object))
+            }
+            Turn::Call(object) => {
+                task::current::settle(loop_);
+                released(object, sock_calls::on_ready(loop_, object))
             }
         }
     };
@@ -189,16 +201,7 @@ unsafe fn queue_events(loop_: Loop) {
             };
             match slot {
                 Slot::Empty => {}
-                Slot::Handles { pair, .. } => {
-                    if event.readiness.readable() && !pair.reader.is_null() {
-                        ffi::Py_INCREF(pair.reader);
-                        parts.agenda.push(Ready::handle(pair.reader));
-                    }
-                    if event.readiness.writable() && !pair.writer.is_null() {
-                        ffi::Py_INCREF(pair.writer);
-                        parts.agenda.push(Ready::handle(pair.writer));
-                    }
-                }
+                Slot::Handles { .. } => exchange::tell(loop_, event.token as i32, event),
                 Slot::Transport { object, .. } => {
                     let object = object.as_ptr();
                     if transport::note_readiness(object, event.readiness) {

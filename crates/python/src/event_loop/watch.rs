@@ -1,6 +1,6 @@
 //! `add_reader`, `remove_reader`, `add_writer`, `remove_writer`, and the private forms that asyncio's own code calls.
 //!
-//! Called by programs and by the inherited parts of asyncio's loop (`sock_*`, datagrams, pipes). The public forms refuse a
+//! Called by programs and by the inherited parts of asyncio's loop (datagrams, pipes). The public forms refuse a
 //! descriptor that a transport uses; the private ones do not, since transports are their callers.
 
 use crate::ffi::{
@@ -10,17 +10,20 @@ use crate::ffi::{
     owned::Owned,
 };
 use crate::native_loop::Loop;
-use crate::native_loop::descriptors::{Pair, Slot};
-use crate::native_loop::{check_open, kernel};
+use crate::native_loop::check_open;
+use crate::native_loop::descriptors::{Slot, Waiter};
+use crate::native_loop::exchange::exchange;
 use crate::{errors, handle};
 use pyo3_ffi as ffi;
 use rondeau_driver::Interest;
-use std::io;
 use std::os::fd::RawFd;
 use std::ptr;
 
 /// The descriptor of an int or of an object with `fileno()`, with the errors of `selectors`.
-unsafe fn descriptor(file: *mut ffi::PyObject) -> Python<RawFd> {
+///
+/// # Safety
+/// `file` lives.
+pub unsafe fn descriptor(file: *mut ffi::PyObject) -> Python<RawFd> {
     // SAFETY: `file` lives.
     unsafe {
         let number = if ffi::PyLong_Check(file) != 0 {
@@ -50,54 +53,17 @@ unsafe fn descriptor(file: *mut ffi::PyObject) -> Python<RawFd> {
     }
 }
 
-/// Notes `new` (NULL: nobody) for one side of `fd` and tells the kernel; returns who waited there before.
-unsafe fn exchange(
-    loop_: Loop,
-    fd: RawFd,
-    write: bool,
-    new: *mut ffi::PyObject,
-) -> io::Result<*mut ffi::PyObject> {
-    // SAFETY: the loop lives; nothing here runs Python code.
-    let (parts, driver) = unsafe { (loop_.parts(), loop_.driver()) };
-    let Some(driver) = driver else {
-        return Err(io::Error::from_raw_os_error(libc::EBADF));
-    };
-    // The table grows only for a number that the kernel knows.
-    let before = parts.descriptors.get(fd).map(std::mem::take);
-    let (mut pair, asked) = match before.unwrap_or_default() {
-        Slot::Handles { pair, interest } => (pair, interest),
-        Slot::Empty => (Pair::empty(), Interest::default()),
-        transport @ Slot::Transport { .. } => {
-            *parts.descriptors.entry(fd) = transport;
-            return Err(io::Error::from_raw_os_error(libc::EBUSY));
-        }
-    };
-    let old = std::mem::replace(pair.side(write), new);
-    let wanted = pair.interest();
-    let told = if wanted == asked {
-        Ok(())
-    } else {
-        kernel::ask(driver, fd, asked, wanted)
-    };
-    if told.is_err() {
-        *pair.side(write) = old;
-    }
-    let interest = if told.is_ok() { wanted } else { asked };
-    if !interest.is_empty() {
-        *parts.descriptors.entry(fd) = Slot::Handles { pair, interest };
-    }
-    told.map(|()| old)
-}
-
-/// Cancels and releases a handle that was taken out of the table; true if there was one.
-unsafe fn cancel_old(old: *mut ffi::PyObject) -> Python<bool> {
-    if old.is_null() {
+/// Cancels and releases who was taken out of the table; true if there was one.
+unsafe fn cancel_old(old: Waiter) -> Python<bool> {
+    if !old.waits() {
         return Ok(false);
     }
-    // SAFETY: the reference is the table's, now ours.
+    // SAFETY: the reference is the table's, now ours. A call that lost its place waits for ever, as one of asyncio's does.
     unsafe {
-        let old = Owned::from_owned(old);
-        handle::cancel(old.as_ptr())?;
+        let object = Owned::from_owned(old.object);
+        if !old.is_call {
+            handle::cancel(object.as_ptr())?;
+        }
     }
     Ok(true)
 }
@@ -112,13 +78,9 @@ unsafe fn add(self_: *mut ffi::PyObject, call: Args<'_>, write: bool, name: &str
         call.keywords(name, [names().context], &mut context)?;
         let made = handle::new(loop_, call.positional[1], &call.positional[2..], context[0])?;
         let fd = descriptor(call.positional[0])?;
-        let given = made.clone().into_ptr();
-        match exchange(loop_, fd, write, given) {
+        match exchange(loop_, fd, write, Waiter::handle(made.as_ptr())) {
             Ok(old) => cancel_old(old)?,
-            Err(error) => {
-                ffi::Py_DECREF(given);
-                return Err(errors::raise_os_error(&error));
-            }
+            Err(error) => return Err(errors::raise_os_error(&error)),
         };
         Ok(made)
     }
@@ -142,7 +104,7 @@ unsafe fn remove(
                 loop_.parts().descriptors.get(fd),
                 Some(Slot::Handles { .. })
             ) {
-                found = match exchange(loop_, fd, write, ptr::null_mut()) {
+                found = match exchange(loop_, fd, write, Waiter::NOBODY) {
                     Ok(old) => cancel_old(old)?,
                     Err(error) => return Err(errors::raise_os_error(&error)),
                 };

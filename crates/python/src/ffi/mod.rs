@@ -15,6 +15,7 @@ pub mod names;
 pub mod owned;
 pub mod source;
 pub mod stop_iteration;
+pub mod throw;
 pub mod types;
 
 /// A Python exception is set in this thread; whoever receives this passes it on or clears it.

@@ -10,11 +10,11 @@ use super::layout::{Kind, layout};
 use super::outcome::{self, ensure_alive};
 use crate::ffi::{
     Python, Raised,
-    args::{raise, raise_type_error},
+    args::raise,
     compat,
     gil::GilCell,
     owned::Owned,
-    stop_iteration,
+    stop_iteration, throw,
     types::{self, Type},
 };
 use pyo3_ffi as ffi;
@@ -224,54 +224,9 @@ unsafe extern "C" fn iter_throw(
 
 /// Raises what was given and lets go of the future.
 unsafe fn throw(object: *mut ffi::PyObject, args: &[*mut ffi::PyObject]) -> Python<()> {
-    // SAFETY: the arguments are borrowed from the caller; references are made before they are given away.
+    // SAFETY: the arguments are the caller's for the call.
     unsafe {
-        if args.is_empty() || args.len() > 3 {
-            let (bound, limit) = if args.is_empty() {
-                ("at least", "1 argument")
-            } else {
-                ("at most", "3 arguments")
-            };
-            return Err(raise_type_error(&format!(
-                "throw expected {bound} {limit}, got {}",
-                args.len()
-            )));
-        }
-        if args.len() > 1 && crate::ffi::compat::HAS_EAGER_START {
-            let message = c"the (type, exc, tb) signature of throw() is deprecated, use the single-arg signature instead.";
-            if ffi::PyErr_WarnEx(ffi::PyExc_DeprecationWarning, message.as_ptr(), 1) != 0 {
-                return Err(Raised);
-            }
-        }
-        let given = |index: usize| {
-            args.get(index)
-                .copied()
-                .filter(|arg| *arg != ffi::Py_None())
-        };
-        let (kind, value, traceback) = (args[0], given(1), given(2));
-        if traceback.is_some_and(|traceback| ffi::PyTraceBack_Check(traceback) == 0) {
-            return Err(raise_type_error(
-                "throw() third argument must be a traceback",
-            ));
-        }
-        let exception = if ffi::PyExceptionClass_Check(kind) != 0 {
-            ffi::PyErr_SetObject(kind, value.unwrap_or(ptr::null_mut()));
-            Owned::new(crate::ffi::compat::take_raised())?
-        } else if ffi::PyExceptionInstance_Check(kind) != 0 {
-            if value.is_some() {
-                return Err(raise_type_error(
-                    "instance exception may not have a separate value",
-                ));
-            }
-            Owned::from_borrowed(kind)
-        } else {
-            return Err(raise_type_error(
-                "exceptions must be classes deriving BaseException or instances of such a class",
-            ));
-        };
-        if let Some(traceback) = traceback {
-            ffi::PyException_SetTraceback(exception.as_ptr(), traceback);
-        }
+        let exception = throw::given(args)?;
         close(object);
         crate::ffi::compat::set_raised(exception.into_ptr());
     }

@@ -8,17 +8,70 @@
 //! The epoll token is the descriptor. A stale event for a number that was closed and reused within one park is harmless:
 //! what it reports is asked again from the kernel by a non-blocking call. Rejected: a hash map (40 ns a look-up against 2).
 
+use crate::ready::Ready;
 use pyo3_ffi as ffi;
 use rondeau_driver::Interest;
 use std::os::fd::RawFd;
 use std::ptr::{self, NonNull};
 
-/// The two handles that may wait for one descriptor; NULL where none does. Strong references.
+/// Who waits for one direction of a descriptor; a strong reference.
+#[derive(Clone, Copy)]
+pub struct Waiter {
+    /// A handle or a call; NULL where nobody waits.
+    pub object: *mut ffi::PyObject,
+    /// It is a `sock_*` call (`sock_calls`): told once, while a handle is told as long as the descriptor is ready.
+    pub is_call: bool,
+}
+
+impl Waiter {
+    /// Nobody.
+    pub const NOBODY: Waiter = Waiter {
+        object: ptr::null_mut(),
+        is_call: false,
+    };
+
+    /// The handle of `add_reader` or `add_writer`.
+    pub fn handle(object: *mut ffi::PyObject) -> Waiter {
+        Waiter {
+            object,
+            is_call: false,
+        }
+    }
+
+    /// A `sock_*` call.
+    pub fn call(object: *mut ffi::PyObject) -> Waiter {
+        Waiter {
+            object,
+            is_call: true,
+        }
+    }
+
+    /// Whether somebody waits.
+    pub fn waits(&self) -> bool {
+        !self.object.is_null()
+    }
+
+    /// What gets a turn when the descriptor is ready, with a reference of its own.
+    ///
+    /// # Safety
+    /// Somebody waits; the GIL is held.
+    pub unsafe fn ready(&self) -> Ready {
+        // SAFETY: the slot's reference keeps the object alive.
+        unsafe { ffi::Py_INCREF(self.object) };
+        if self.is_call {
+            Ready::call(self.object)
+        } else {
+            Ready::handle(self.object)
+        }
+    }
+}
+
+/// The two that may wait for one descriptor.
 pub struct Pair {
-    /// Called when it can be read.
-    pub reader: *mut ffi::PyObject,
-    /// Called when it can be written.
-    pub writer: *mut ffi::PyObject,
+    /// Told when it can be read.
+    pub reader: Waiter,
+    /// Told when it can be written.
+    pub writer: Waiter,
 }
 
 /// Who waits for a descriptor.
@@ -27,11 +80,11 @@ pub enum Slot {
     /// Nobody: the kernel does not watch it for this loop.
     #[default]
     Empty,
-    /// `add_reader` and `add_writer`.
+    /// `add_reader`, `add_writer` and `sock_*`.
     Handles {
-        /// The handles.
+        /// The two.
         pair: Box<Pair>,
-        /// What the kernel was asked for.
+        /// What the kernel is asked for now; `ONCE` alone when a call was told and nobody asked again: registered, and silent.
         interest: Interest,
     },
     /// A native transport; owned while `interest` is not empty.
@@ -47,7 +100,7 @@ impl Slot {
     /// The references that the slot owns; NULL for none.
     pub fn held(&self) -> [*mut ffi::PyObject; 2] {
         match self {
-            Slot::Handles { pair, .. } => [pair.reader, pair.writer],
+            Slot::Handles { pair, .. } => [pair.reader.object, pair.writer.object],
             Slot::Transport { object, interest } if !interest.is_empty() => {
                 [object.as_ptr(), ptr::null_mut()]
             }
@@ -97,13 +150,13 @@ impl Pair {
     /// Nobody waits yet.
     pub fn empty() -> Box<Pair> {
         Box::new(Pair {
-            reader: ptr::null_mut(),
-            writer: ptr::null_mut(),
+            reader: Waiter::NOBODY,
+            writer: Waiter::NOBODY,
         })
     }
 
-    /// The handle for one direction.
-    pub fn side(&mut self, write: bool) -> &mut *mut ffi::PyObject {
+    /// Who waits for one direction.
+    pub fn side(&mut self, write: bool) -> &mut Waiter {
         if write {
             &mut self.writer
         } else {
@@ -111,17 +164,23 @@ impl Pair {
         }
     }
 
-    /// What the kernel must be asked for.
+    /// What the kernel must be asked for. A handle is told of a state for as long as it lasts, so one of them makes both sides so.
     pub fn interest(&self) -> Interest {
-        let read = if self.reader.is_null() {
-            Interest::default()
+        let mut wanted = Interest::NONE;
+        let mut handles = false;
+        for (waiter, direction) in [
+            (self.reader, Interest::READ),
+            (self.writer, Interest::WRITE),
+        ] {
+            if waiter.waits() {
+                wanted = wanted | direction;
+                handles |= !waiter.is_call;
+            }
+        }
+        if wanted.is_empty() || handles {
+            wanted
         } else {
-            Interest::READ
-        };
-        if self.writer.is_null() {
-            read
-        } else {
-            read | Interest::WRITE
+            wanted | Interest::ONCE
         }
     }
 }

@@ -13,7 +13,7 @@ pub fn ask(driver: &Driver, fd: RawFd, asked: Interest, wanted: Interest) -> io:
         let _ = driver.remove(fd);
         return Ok(());
     }
-    let first = if asked.is_empty() {
+    let first = if asked == Interest::NONE {
         driver.add(fd, wanted, token)
     } else {
         driver.modify(fd, wanted, token)

@@ -8,6 +8,7 @@
 
 pub mod chunk;
 pub mod descriptors;
+pub mod exchange;
 pub mod kernel;
 pub mod outbox;
 

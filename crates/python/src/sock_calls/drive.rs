@@ -1,0 +1,313 @@
+//! How a call is driven: by the task that awaits it (`send`, `throw`, `close`) and by its socket's readiness (`on_ready`).
+//!
+//! Nothing is tried before the first `send`, as with a coroutine: a call that is never awaited takes no byte off the socket. While it
+//! waits, the table of descriptors holds it; whoever resumes it takes it out first, so cancelling at any point leaves no watch behind
+//! and loses no data: what was received is either in the future, or still in the socket.
+
+use super::attempt::{self, Attempt, attempt};
+use super::call::{Call, Progress};
+use super::python_socket as plain;
+use crate::errors;
+use crate::event_loop::descriptor;
+use crate::ffi::{
+    Python, Raised,
+    args::{raise, raise_type_error},
+    compat,
+    names::names,
+    owned::Owned,
+};
+use crate::future::{self, cell::FutureRef, cell::State, layout::layout, outcome};
+use crate::native_loop::descriptors::{Slot, Waiter};
+use crate::native_loop::{Loop, check_open, exchange::exchange};
+use pyo3_ffi as ffi;
+use std::ptr;
+
+/// What a resumed call came to; both carry a reference.
+pub enum Sent {
+    /// The future to wait for.
+    Pending(Owned),
+    /// The result.
+    Done(Owned),
+}
+
+/// Marks the call as running while `body` does.
+unsafe fn running<T>(call: Call, body: impl FnOnce() -> Python<T>) -> Python<T> {
+    // SAFETY: the caller keeps the call alive.
+    unsafe {
+        call.fields().running = true;
+        let done = body();
+        call.fields().running = false;
+        done
+    }
+}
+
+#[cold]
+fn refused(message: &str, value_error: bool) -> Raised {
+    // SAFETY: both types are live.
+    unsafe {
+        let kind = if value_error {
+            ffi::PyExc_ValueError
+        } else {
+            ffi::PyExc_RuntimeError
+        };
+        raise(kind, message)
+    }
+}
+
+/// Begins or resumes the call.
+///
+/// # Safety
+/// The call is kept alive by the caller.
+#[inline]
+pub unsafe fn send(call: Call, value: *mut ffi::PyObject) -> Python<Sent> {
+    // SAFETY: the caller's contract; each borrow ends before Python code runs.
+    unsafe {
+        if call.fields().running {
+            return Err(refused("coroutine already executing", true));
+        }
+        match call.fields().progress {
+            Progress::Over => Err(refused("cannot reuse already awaited coroutine", false)),
+            Progress::Waiting => resume(call),
+            Progress::Fresh => {
+                if value != ffi::Py_None() {
+                    return Err(raise_type_error(
+                        "can't send non-None value to a just-started coroutine",
+                    ));
+                }
+                begin(call)
+            }
+        }
+    }
+}
+
+unsafe fn begin(call: Call) -> Python<Sent> {
+    // SAFETY: as in `send`.
+    unsafe {
+        let tried = running(call, || {
+            attempt::check(call)?;
+            match attempt(call)? {
+                Attempt::Done(value) => Ok(Sent::Done(value)),
+                Attempt::NotReady => wait(call).map(Sent::Pending),
+            }
+        });
+        match tried {
+            Ok(Sent::Pending(future)) => pending(future),
+            Ok(done) => {
+                call.fields().progress = Progress::Over;
+                call.release();
+                Ok(done)
+            }
+            Err(Raised) => {
+                errors::keeping_raised(|| end(call));
+                Err(Raised)
+            }
+        }
+    }
+}
+
+/// Gives the future to the task, as `await future` does.
+unsafe fn pending(future: Owned) -> Python<Sent> {
+    // SAFETY: the future is kept alive; its type is exactly the native one, since `wait` made it.
+    unsafe {
+        let cell = FutureRef::at(future.as_ptr(), layout().future_cell).cell();
+        if std::mem::replace(&mut cell.blocking, true) {
+            return Err(refused("await wasn't used with future", false));
+        }
+    }
+    Ok(Sent::Pending(future))
+}
+
+unsafe fn resume(call: Call) -> Python<Sent> {
+    // SAFETY: the future is kept alive over its outcome.
+    unsafe {
+        let future = Owned::from_borrowed(call.fields().future);
+        let native = FutureRef::at(future.as_ptr(), layout().future_cell);
+        if native.cell().state == State::Pending {
+            return pending(future);
+        }
+        end(call);
+        Owned::new(outcome::result(native)).map(Sent::Done)
+    }
+}
+
+/// Has the loop watch the socket; the future that will be done. The order of the checks is asyncio's.
+unsafe fn wait(call: Call) -> Python<Owned> {
+    // SAFETY: as in `send`; the call cannot be resumed meanwhile, since it is running.
+    unsafe {
+        let loop_ = call.event_loop();
+        let future = Owned::new(future::new(loop_))?;
+        let fields = call.fields();
+        let fd = if fields.plain {
+            plain::descriptor(fields.sock)?
+        } else {
+            descriptor(fields.sock)?
+        };
+        check_free(loop_, fd)?;
+        check_open(loop_)?;
+        if fd < 0 {
+            return Err(refused(&format!("Invalid file descriptor: {fd}"), true));
+        }
+        let fields = call.fields();
+        fields.fd = fd;
+        fields.progress = Progress::Waiting;
+        fields.future = future.clone().into_ptr();
+        watch(call)?;
+        Ok(future)
+    }
+}
+
+/// Fails where a transport uses the descriptor. Where only calls ever waited for it, the table says so; else asyncio's own check looks.
+unsafe fn check_free(loop_: Loop, fd: i32) -> Python<()> {
+    // SAFETY: the loop lives; the borrow ends before Python code runs.
+    unsafe {
+        if let Some(Slot::Handles { pair, interest }) = loop_.parts().descriptors.get(fd)
+            && interest.contains(rondeau_driver::Interest::ONCE)
+            && [pair.reader, pair.writer]
+                .iter()
+                .all(|waiter| !waiter.waits() || waiter.is_call)
+        {
+            return Ok(());
+        }
+        let number = Owned::new(ffi::PyLong_FromLong(fd.into()))?;
+        let args = [loop_.object(), number.as_ptr()];
+        Owned::new(ffi::PyObject_VectorcallMethod(
+            names()._ensure_fd_no_transport,
+            args.as_ptr(),
+            2,
+            ptr::null_mut(),
+        ))
+        .map(drop)
+    }
+}
+
+/// Puts the call into the table. Who waited there before is cancelled, as by `add_reader`.
+unsafe fn watch(call: Call) -> Python<()> {
+    // SAFETY: the caller keeps the call alive; the table takes a reference of its own.
+    unsafe {
+        let (loop_, fd, write) = (
+            call.event_loop(),
+            call.fields().fd,
+            call.fields().kind.writes(),
+        );
+        match exchange(loop_, fd, write, Waiter::call(call.object())) {
+            Ok(old) => {
+                if old.waits() {
+                    let object = Owned::from_owned(old.object);
+                    if !old.is_call {
+                        crate::handle::cancel(object.as_ptr())?;
+                    }
+                }
+                Ok(())
+            }
+            Err(error) => Err(errors::raise_os_error(&error)),
+        }
+    }
+}
+
+/// Takes the call out of the table, if it is still there.
+unsafe fn unwatch(call: Call) {
+    // SAFETY: the caller keeps the call alive, so the table's reference is not the last.
+    unsafe {
+        let fields = call.fields();
+        if fields.loop_.is_null() || fields.progress != Progress::Waiting {
+            return;
+        }
+        let loop_ = call.event_loop();
+        let (fd, write) = (fields.fd, fields.kind.writes());
+        let Some(Slot::Handles { pair, .. }) = loop_.parts().descriptors.get(fd) else {
+            return;
+        };
+        if pair.side(write).object == call.object()
+            && let Ok(old) = exchange(loop_, fd, write, Waiter::NOBODY)
+        {
+            ffi::Py_XDECREF(old.object);
+        }
+    }
+}
+
+/// The end, whichever way: no watch is left, and nothing is held.
+unsafe fn end(call: Call) {
+    // SAFETY: the caller keeps the call alive.
+    unsafe {
+        unwatch(call);
+        call.fields().progress = Progress::Over;
+        call.release();
+    }
+}
+
+/// `throw`: the exception comes out of the await, whether it waited or never began.
+///
+/// # Safety
+/// The call and the exception are kept alive by the caller.
+pub unsafe fn throw(call: Call, exception: Owned) -> Raised {
+    // SAFETY: the caller's contract.
+    unsafe {
+        if call.fields().running {
+            return refused("coroutine already executing", true);
+        }
+        if call.fields().progress == Progress::Over {
+            return refused("cannot reuse already awaited coroutine", false);
+        }
+        end(call);
+        compat::set_raised(exception.into_ptr());
+        Raised
+    }
+}
+
+/// `close`: it never goes on.
+///
+/// # Safety
+/// The call is kept alive by the caller.
+pub unsafe fn close(call: Call) -> Python<()> {
+    // SAFETY: the caller's contract.
+    unsafe {
+        if call.fields().running {
+            return Err(refused("coroutine already executing", true));
+        }
+        end(call);
+        Ok(())
+    }
+}
+
+/// Gives the call its turn: its socket is ready. Err only for what must leave the loop.
+///
+/// # Safety
+/// `object` is a live call that the caller keeps alive.
+pub unsafe fn on_ready(loop_: Loop, object: *mut ffi::PyObject) -> Python<()> {
+    // SAFETY: the future is kept alive; each borrow ends before Python code runs.
+    unsafe {
+        let call = Call::from_object(object);
+        if call.fields().progress != Progress::Waiting || call.fields().running {
+            return Ok(());
+        }
+        let future = Owned::from_borrowed(call.fields().future);
+        let native = FutureRef::at(future.as_ptr(), layout().future_cell);
+        // Cancelled since: its task will resume it, and the data stays where it is.
+        if native.cell().state != State::Pending {
+            return Ok(());
+        }
+        let done = match running(call, || attempt(call)) {
+            Ok(Attempt::NotReady) if native.cell().state == State::Pending => watch(call),
+            Ok(Attempt::NotReady) => Ok(()),
+            Ok(Attempt::Done(value)) => {
+                unwatch(call);
+                if native.cell().state == State::Pending {
+                    outcome::set_result(native, value.as_ptr())
+                } else {
+                    Ok(())
+                }
+            }
+            Err(Raised) => Err(Raised),
+        };
+        if done.is_ok() || errors::leaves_the_loop() {
+            return done;
+        }
+        let exception = Owned::new(compat::take_raised())?;
+        unwatch(call);
+        if native.cell().state == State::Pending {
+            return outcome::set_exception(native, exception.as_ptr());
+        }
+        let _ = loop_;
+        Ok(())
+    }
+}

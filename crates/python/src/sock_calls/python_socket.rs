@@ -1,0 +1,85 @@
+//! What is asked of a plain `socket.socket` without going through its attributes. Called by every attempt.
+
+use crate::door::{attribute, import};
+use crate::ffi::{Python, Raised, call::vectorcall, compat, gil::GilCell, owned::Owned};
+use pyo3_ffi as ffi;
+use std::ffi::c_int;
+use std::os::fd::RawFd;
+use std::ptr;
+
+struct Known {
+    /// `socket.socket`.
+    kind: *mut ffi::PyTypeObject,
+    /// `_socket.socket.fileno`, a method descriptor.
+    fileno: *mut ffi::PyObject,
+    /// Where an instance keeps its address family, an int of C; 0 where that was not found.
+    family: isize,
+}
+
+static KNOWN: GilCell<Known> = GilCell::new(Known {
+    kind: ptr::null_mut(),
+    fileno: ptr::null_mut(),
+    family: 0,
+});
+
+/// Looks up what is needed; called once, at import.
+pub fn init() -> Python<()> {
+    let kind = attribute(&import(c"socket")?, c"socket")?;
+    let base = attribute(&import(c"_socket")?, c"socket")?;
+    let fileno = attribute(&base, c"fileno")?;
+    let family = attribute(&base, c"family")?;
+    // SAFETY: the import runs alone; the references are kept for the life of the process.
+    unsafe {
+        *KNOWN.get() = Known {
+            family: compat::slot_offset(family.as_ptr()).unwrap_or(0),
+            kind: kind.into_ptr().cast(),
+            fileno: fileno.into_ptr(),
+        };
+    }
+    Ok(())
+}
+
+/// Whether `sock` is exactly a `socket.socket`, so that no override of a subclass is passed over.
+///
+/// # Safety
+/// The object lives.
+#[inline]
+pub unsafe fn is_plain(sock: *mut ffi::PyObject) -> bool {
+    // SAFETY: set at import.
+    unsafe { ffi::Py_TYPE(sock) == KNOWN.get().kind }
+}
+
+/// The descriptor of a plain socket; -1 once it is closed.
+///
+/// # Safety
+/// `is_plain(sock)`.
+#[inline]
+pub unsafe fn descriptor(sock: *mut ffi::PyObject) -> Python<RawFd> {
+    // SAFETY: the method takes just its instance.
+    unsafe {
+        let args = [sock];
+        let number = Owned::new(vectorcall(KNOWN.get().fileno, args.as_ptr(), 1))?;
+        let fd = ffi::PyLong_AsLong(number.as_ptr());
+        if fd == -1 && !ffi::PyErr_Occurred().is_null() {
+            return Err(Raised);
+        }
+        Ok(fd as RawFd)
+    }
+}
+
+/// Whether a plain socket's addresses are of a family that `crate::address` can name.
+///
+/// # Safety
+/// `is_plain(sock)`.
+#[inline]
+pub unsafe fn has_known_addresses(sock: *mut ffi::PyObject) -> bool {
+    // SAFETY: the offset is a member's of the base type, an int (Modules/socketmodule.c).
+    unsafe {
+        let offset = KNOWN.get().family;
+        offset != 0
+            && matches!(
+                *sock.byte_offset(offset).cast::<c_int>(),
+                libc::AF_INET | libc::AF_INET6 | libc::AF_UNIX
+            )
+    }
+}
