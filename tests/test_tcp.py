@@ -204,6 +204,28 @@ def test_abort_drops_what_was_written(run):
     run(main())
 
 
+@pytest.mark.parametrize("end", ["abort", "error"])
+def test_a_last_word_before_the_connection_is_lost_arrives(compare, logged, end):
+    async def body(note):
+        class LastWord(Recorder):
+            def data_received(self, data):
+                self.transport.write(b"cannot ")
+                self.transport.write(b"serve this")
+                if end == "abort":
+                    self.transport.abort()
+                else:
+                    raise ValueError("burnt")
+
+        async with served(LastWord) as (address, made):
+            transport, protocol = await connect(address)
+            transport.write(b"order")
+            await protocol.gone
+            note(bytes(protocol.received))
+            note(await made[0].gone)
+
+    assert compare(body)[0] == b"cannot serve this"
+
+
 def test_half_close(compare):
     async def body(note):
         class Answers(Recorder):

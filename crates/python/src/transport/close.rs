@@ -41,15 +41,22 @@ pub unsafe fn close(transport: Transport) -> Python<()> {
     }
 }
 
-/// Drops what is pending and loses the connection, with `exception` (borrowed; None for `abort()`).
+/// Drops what the kernel does not take and loses the connection, with `exception` (borrowed; None for `abort()`).
 ///
 /// # Safety
 /// The transport is kept alive by the caller.
 pub unsafe fn force_close(transport: Transport, exception: *mut ffi::PyObject) -> Python<()> {
-    // SAFETY: each borrow ends before Python runs.
+    // SAFETY: each borrow ends before Python runs; `exception` is the caller's and outlives the call.
     unsafe {
         if transport.state().lost > 0 || transport.event_loop().is_none() {
             return Ok(());
+        }
+        // What waits in the outbox is what asyncio's `write` had handed to the kernel by now: a last word before abort() arrives.
+        if !interest::current(transport).contains(Interest::WRITE) {
+            write::flush(transport)?;
+            if transport.state().lost > 0 {
+                return Ok(());
+            }
         }
         drop_output(transport.state());
         transport.state().closing = true;
@@ -60,7 +67,7 @@ pub unsafe fn force_close(transport: Transport, exception: *mut ffi::PyObject) -
 }
 
 /// Releases what was never sent. May run Python code.
-fn drop_output(state: &mut State) {
+pub fn drop_output(state: &mut State) {
     let left: Vec<_> = state.out.take_all().collect();
     for chunk in left {
         chunk.release();

@@ -225,6 +225,7 @@ unsafe fn failed(transport: Transport, error: &io::Error) -> Python<()> {
     unsafe {
         let waiter = transport.state().empty_waiter;
         let waiter = (!waiter.is_null()).then(|| Owned::from_borrowed(waiter));
+        close::drop_output(transport.state()); // Nothing of it is tried again.
         errors::raise_os_error(error);
         read::fatal(transport, c"Fatal write error on socket transport")?;
         if let Some(waiter) = waiter {
