@@ -15,6 +15,7 @@ use crate::files::Files;
 use crate::op::{Done, Op, OpId};
 use crate::poll::{Epoll, Events, Interest, WAKE};
 use crate::probe::{Backend, Choice};
+use crate::together::{Outcomes, Together};
 use crate::waker::Waker;
 
 /// The size of the one read buffer.
@@ -28,6 +29,7 @@ pub struct Driver {
     epoll: Epoll,
     waker: Waker,
     hot: Vec<u8>,
+    together: Together,
 }
 
 impl Driver {
@@ -50,6 +52,7 @@ impl Driver {
             epoll,
             waker,
             hot: Vec::new(),
+            together: Together::new(choice),
         })
     }
 
@@ -168,6 +171,24 @@ impl Driver {
             self.hot = vec![0; HOT];
         }
         &mut self.hot
+    }
+
+    /// Sends to each of at most [`TOGETHER`](crate::TOGETHER) non-blocking sockets, in one system call where io_uring allows it. The loop's thread
+    /// only.
+    ///
+    /// ```
+    /// use rondeau_driver::{Choice, Driver, socket};
+    /// use std::os::fd::AsRawFd;
+    ///
+    /// let mut driver = Driver::new(Choice::Auto)?;
+    /// let (one, two) = (socket::pair()?, socket::pair()?);
+    /// let sent = driver.send_together(&[(one.0.as_raw_fd(), b"soup"), (two.0.as_raw_fd(), b"roast")]);
+    /// assert_eq!((sent.get(0)?, sent.get(1)?), (4, 5));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[inline]
+    pub fn send_together(&mut self, messages: &[(RawFd, &[u8])]) -> Outcomes {
+        self.together.send(messages)
     }
 }
 

@@ -39,6 +39,7 @@ mod ring;
 pub mod send;
 mod setup;
 pub mod socket;
+mod together;
 mod waker;
 
 pub use addr::SockAddr;
@@ -47,5 +48,6 @@ pub use errno::Errno;
 pub use op::{Buf, Done, Op, OpId, Output, SharedFd};
 pub use poll::{Event, Events, Interest, Readiness};
 pub use probe::{Backend, BadChoice, Choice};
-pub use send::{FLUSH_AT_ONCE, Flush, SendQueue};
+pub use send::{FLUSH_AT_ONCE, Flush, SEND_GATHERS, SendQueue};
+pub use together::{Outcomes, TOGETHER};
 pub use waker::Waker;

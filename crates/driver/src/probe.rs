@@ -1,8 +1,8 @@
 //! Which back end serves files, and why: what the user asked for, and what this kernel allows.
 //!
-//! Sockets are always epoll's. Kernels differ by this probe at run time, never by the build: containers forbid
-//! io_uring by default (Docker's and containerd's seccomp profiles answer `EPERM` or `ENOSYS`), administrators by
-//! `kernel.io_uring_disabled` (6.6), and kernels before 5.11 lack operations.
+//! Sockets' readiness is always epoll's; the ring only sends to several at once. Kernels differ by this probe at run
+//! time, never by the build: containers forbid io_uring by default (Docker's and containerd's seccomp profiles answer
+//! `EPERM` or `ENOSYS`), administrators by `kernel.io_uring_disabled` (6.6), and kernels before 5.11 lack operations.
 
 use std::fmt;
 use std::io;

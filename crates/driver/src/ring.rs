@@ -18,6 +18,8 @@
 use io_uring::{EnterFlags, IoUring, opcode, squeue};
 use std::collections::VecDeque;
 use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -37,7 +39,7 @@ const CANCEL: u64 = u64::MAX;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Ring {
-    uring: IoUring,
+    uring: ManuallyDrop<IoUring>,
     mode: &'static str,
     flights: Flights,
     /// What found no room in the submission queue, in order.
@@ -52,7 +54,7 @@ impl Ring {
         let (uring, mode) = build(ENTRIES)?;
         uring.submitter().register_eventfd(waker.fd())?;
         Ok(Ring {
-            uring,
+            uring: ManuallyDrop::new(uring),
             mode,
             flights: Flights::default(),
             backlog: VecDeque::new(),
@@ -183,7 +185,23 @@ impl Drop for Ring {
             self.land_all();
         }
         self.flights.abandon();
+        // SAFETY: `uring` is taken once, here, and not used afterwards.
+        let uring = unsafe { ManuallyDrop::take(&mut self.uring) };
+        if self.process.is_this() {
+            drop(uring);
+        } else {
+            close_unmapped(uring);
+        }
     }
+}
+
+/// Closes a ring in a forked child, where its memory is not mapped (`MADV_DONTFORK`): unmapping it, as a drop does, would hit
+/// whatever is at that address now.
+pub(crate) fn close_unmapped(uring: IoUring) {
+    let fd = uring.as_raw_fd();
+    std::mem::forget(uring);
+    // SAFETY: the ring is forgotten, so this descriptor is closed by nobody else.
+    drop(unsafe { OwnedFd::from_raw_fd(fd) });
 }
 
 /// A ring in the best mode that this kernel has, with all opcodes that are needed.
@@ -216,6 +234,12 @@ pub(crate) fn build(entries: u32) -> io::Result<(IoUring, &'static str)> {
         }
     }
     Err(refused)
+}
+
+/// A ring without a mode, which any thread may enter.
+pub(crate) fn plain(entries: u32) -> io::Result<IoUring> {
+    let uring = IoUring::builder().dontfork().setup_clamp().build(entries)?;
+    check_features(&uring).map(|()| uring)
 }
 
 fn check_features(uring: &IoUring) -> io::Result<()> {

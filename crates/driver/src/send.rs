@@ -26,7 +26,7 @@ const VECTORS: usize = 64;
 
 /// Up to so many bytes are copied together for a plain `send(2)`: 30 ns of copying against the 100–150 ns that
 /// `sendmsg(2)` takes to read its header and vectors.
-const GATHER: usize = 4096;
+pub const SEND_GATHERS: usize = 4096;
 
 /// What a flush came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -170,8 +170,36 @@ impl<B: AsRef<[u8]>> SendQueue<B> {
         }
     }
 
-    /// Accounts for `count` bytes that somebody sent from the front of the queue.
-    fn advance(&mut self, count: usize, sent: &mut Vec<B>) {
+    /// What is pending, where it is one buffer: for a send that somebody else makes, and then reports to [`SendQueue::advance`].
+    #[inline]
+    #[must_use]
+    pub fn single(&self) -> Option<&[u8]> {
+        match &self.held {
+            Held::One { buffer, offset } => Some(&buffer.as_ref()[*offset..]),
+            _ => None,
+        }
+    }
+
+    /// Appends a copy of what is pending to `all`, for the same purpose where it is several small buffers.
+    pub fn gather(&self, all: &mut Vec<u8>) {
+        match &self.held {
+            Held::Nothing => {}
+            Held::One { buffer, offset } => all.extend_from_slice(&buffer.as_ref()[*offset..]),
+            Held::Two {
+                first,
+                second,
+                offset,
+            } => {
+                all.extend_from_slice(&first.as_ref()[*offset..]);
+                all.extend_from_slice(second.as_ref());
+            }
+            Held::Many(many) => many.parts().for_each(|part| all.extend_from_slice(part)),
+        }
+    }
+
+    /// Accounts for `count` bytes, at most [`SendQueue::pending`], that somebody sent from the front of the queue; finished
+    /// buffers are appended to `sent`.
+    pub fn advance(&mut self, count: usize, sent: &mut Vec<B>) {
         match &mut self.held {
             Held::Nothing => debug_assert_eq!(count, 0),
             Held::One { buffer, offset } => {
@@ -235,13 +263,15 @@ impl<B: AsRef<[u8]>> SendQueue<B> {
 }
 
 impl<B: AsRef<[u8]>> Many<B> {
-    fn send(&self, fd: RawFd) -> io::Result<usize> {
+    fn parts(&self) -> impl Iterator<Item = &[u8]> {
         let mut skip = self.offset;
-        let parts = self
-            .buffers
+        self.buffers
             .iter()
-            .map(|buffer| &buffer.as_ref()[std::mem::take(&mut skip)..]);
-        send_all(fd, parts, self.bytes)
+            .map(move |buffer| &buffer.as_ref()[std::mem::take(&mut skip)..])
+    }
+
+    fn send(&self, fd: RawFd) -> io::Result<usize> {
+        send_all(fd, self.parts(), self.bytes)
     }
 }
 
@@ -251,8 +281,8 @@ fn send_all<'a>(
     parts: impl Iterator<Item = &'a [u8]>,
     bytes: usize,
 ) -> io::Result<usize> {
-    if bytes <= GATHER {
-        let mut gathered = [const { MaybeUninit::<u8>::uninit() }; GATHER];
+    if bytes <= SEND_GATHERS {
+        let mut gathered = [const { MaybeUninit::<u8>::uninit() }; SEND_GATHERS];
         let mut filled = 0;
         for part in parts {
             let room = &mut gathered[filled..filled + part.len()];

@@ -9,11 +9,11 @@
 //! Rejected: waiting for the end of the turn without bounds: 2.7 times the cost at 100 KiB.
 
 use pyo3_ffi as ffi;
-use rondeau_driver::clock;
+use rondeau_driver::{TOGETHER, clock};
 use std::ptr::NonNull;
 
 /// Transports that may wait together.
-const TRANSPORTS: usize = 16;
+const TRANSPORTS: usize = TOGETHER;
 /// Bytes that may wait together: about what a first-level cache holds.
 const BYTES: usize = 32 * 1024;
 /// Nanoseconds that the first of them may wait while other callbacks run.
@@ -30,6 +30,8 @@ pub struct Outbox {
     since: u64,
     /// How many callbacks were over since then.
     callbacks: u32,
+    /// Where small buffers are copied together; empty between uses, kept for its memory.
+    pub gathered: Vec<u8>,
 }
 
 impl Outbox {

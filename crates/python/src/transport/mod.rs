@@ -10,12 +10,13 @@ mod flow;
 mod interest;
 mod make;
 mod methods;
+mod outgoing;
 mod read;
 mod state;
 mod write;
 
+pub use outgoing::send_outbox;
 pub use read::{note_readiness, on_ready};
-pub use write::send_outbox;
 
 use crate::door::door;
 use crate::ffi::{

@@ -8,7 +8,7 @@
 use super::state::Transport;
 use super::{close, flow, interest, read};
 use crate::ffi::{Python, Raised, args::raise, compat, names::names, owned::Owned};
-use crate::native_loop::{Loop, chunk::Chunk};
+use crate::native_loop::chunk::Chunk;
 use crate::{door, errors};
 use pyo3_ffi as ffi;
 use rondeau_driver::{FLUSH_AT_ONCE, Flush, Interest, socket};
@@ -220,7 +220,11 @@ pub unsafe fn flush(transport: Transport) -> Python<()> {
     }
 }
 
-unsafe fn failed(transport: Transport, error: &io::Error) -> Python<()> {
+/// A send failed: the connection is lost, and whoever waits for an empty queue is told.
+///
+/// # Safety
+/// The transport is kept alive by the caller.
+pub unsafe fn failed(transport: Transport, error: &io::Error) -> Python<()> {
     // SAFETY: the waiter is kept alive; the exception is set where `fatal` takes it.
     unsafe {
         let waiter = transport.state().empty_waiter;
@@ -246,40 +250,6 @@ unsafe fn failed(transport: Transport, error: &io::Error) -> Python<()> {
             }
         }
         Ok(())
-    }
-}
-
-/// Sends what the last callback wrote, all of it. `done` is what that callback came to; the first exception is what leaves the loop.
-///
-/// # Safety
-/// The loop lives.
-pub unsafe fn send_outbox(loop_: Loop, done: Python<()>) -> Python<()> {
-    // SAFETY: transports are taken off the list one by one; an exception on its way out is put aside meanwhile.
-    unsafe {
-        let mut raised = if done.is_err() {
-            compat::take_raised()
-        } else {
-            ptr::null_mut()
-        };
-        let mut unsent = loop_.parts().outbox.take();
-        for object in unsent.drain(..) {
-            let object = Owned::from_owned(object.as_ptr());
-            let transport = Transport::from_object(object.as_ptr());
-            transport.state().in_outbox = false;
-            if flush(transport).is_err() {
-                if raised.is_null() {
-                    raised = compat::take_raised();
-                } else {
-                    ffi::PyErr_Clear();
-                }
-            }
-        }
-        loop_.parts().outbox.give_back(unsent);
-        if raised.is_null() {
-            return Ok(());
-        }
-        compat::set_raised(raised);
-        Err(Raised)
     }
 }
 
