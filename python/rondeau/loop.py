@@ -316,6 +316,30 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
             if reading:
                 transp.resume_reading()
 
+    # Subprocesses
+
+    async def _make_subprocess_transport(
+        self,
+        protocol: Any,
+        args: Any,
+        shell: bool,
+        stdin: Any,
+        stdout: Any,
+        stderr: Any,
+        bufsize: int,
+        extra: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        from . import children  # Few programs have any.
+
+        if children.set_by_program():
+            return await super()._make_subprocess_transport(
+                protocol, args, shell, stdin, stdout, stderr, bufsize, extra, **kwargs
+            )
+        return await children.start(self, protocol, args, shell, stdin, stdout, stderr, bufsize, extra=extra, **kwargs)
+
+    # Servers
+
     def _start_serving(
         self,
         protocol_factory: Callable[[], asyncio.BaseProtocol],
