@@ -40,7 +40,7 @@ WORKLOAD = Timed(
     name="sleeping tasks",
     operation="one task: created, asleep with all the others, woken, awaited; memory a task while all sleep",
     body=body,
-    counts=(25_000, 50_000, 100_000),
+    counts=(25_000, 50_000, 100_000, 200_000),
     fresh=True,
     most_rounds=3,
 )

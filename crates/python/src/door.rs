@@ -38,6 +38,8 @@ pub struct Door {
     /// `rondeau._cold`: what runs rarely enough to be Python.
     pub cold: *mut ffi::PyObject,
     pub empty_tuple: *mut ffi::PyObject,
+    /// What `asyncio.sleep` schedules.
+    pub wake_sleeper: *mut ffi::PyObject,
 }
 
 static DOOR: GilCell<Option<Door>> = GilCell::new(None);
@@ -58,6 +60,7 @@ pub fn open() -> Python<()> {
     let events = import(c"asyncio.events")?;
     let transports = import(c"asyncio.transports")?;
     let protocols = import(c"asyncio.protocols")?;
+    let futures = import(c"asyncio.futures")?;
     let handle = attribute(&events, c"Handle")?;
     let timer_handle = attribute(&events, c"TimerHandle")?;
     let threadsafe_handle = attribute(&events, c"_ThreadSafeHandle").ok();
@@ -99,6 +102,7 @@ pub fn open() -> Python<()> {
                 .cast(),
             cold: import(c"rondeau._cold")?.into_ptr(),
             empty_tuple: Owned::new(ffi::PyTuple_New(0))?.into_ptr(),
+            wake_sleeper: attribute(&futures, c"_set_result_unless_cancelled")?.into_ptr(),
         });
     }
     Ok(())

@@ -65,6 +65,7 @@ unsafe extern "C" fn new(
         direct: true,
         thread: 0,
         task_factory: ptr::null_mut(),
+        no_variables: ptr::null_mut(),
         current: ptr::null_mut(),
     };
     // SAFETY: the allocation is large enough for a LoopObject; its parts are written before anyone else sees it. It is tracked
@@ -107,18 +108,17 @@ unsafe extern "C" fn traverse(
         let kind = ffi::Py_TYPE(object);
         let mut result = visit(kind.cast(), arg);
         let parts = Loop::from_object(object).parts();
-        for ready in parts.agenda.iter() {
+        for ready in parts.agenda.iter().chain(parts.timers.iter()) {
             if result == 0 {
-                result = crate::handle::visit_on_agenda(ready.object(), visit, arg);
+                result = crate::handle::visit_held(ready.object(), visit, arg);
             }
         }
-        let timers = parts.timers.iter().map(|ready| ready.object());
         let unsent = parts.outbox.iter().map(|object| object.as_ptr());
         let watched = parts.descriptors.iter().flat_map(|(_, slot)| slot.held());
-        for held in timers
-            .chain(unsent)
-            .chain(watched)
-            .chain([parts.task_factory, parts.current])
+        for held in
+            unsent
+                .chain(watched)
+                .chain([parts.task_factory, parts.no_variables, parts.current])
         {
             if result == 0 && !held.is_null() {
                 result = visit(held, arg);
@@ -133,8 +133,12 @@ unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {
     unsafe {
         let parts = Loop::from_object(object).parts();
         let all = take_all(parts);
-        let others = [&mut parts.task_factory, &mut parts.current]
-            .map(|field| std::mem::replace(field, ptr::null_mut()));
+        let others = [
+            &mut parts.task_factory,
+            &mut parts.no_variables,
+            &mut parts.current,
+        ]
+        .map(|field| std::mem::replace(field, ptr::null_mut()));
         for held in all {
             crate::handle::leave_agenda(held);
         }

@@ -2,7 +2,7 @@
 //!
 //! Called by programs, by the loop for a watch that ends, and by asyncio's own code.
 
-use super::{HANDLE, TIMER, is, is_cancelled, replace, slot, timer_key};
+use super::{HANDLE, TIMER, is, is_cancelled, replace, slot, timer_key, types};
 use crate::door::door;
 use crate::ffi::{Python, answer, compat, names::names, owned::Owned};
 use crate::native_loop::Loop;
@@ -40,6 +40,9 @@ unsafe fn cancel_native(handle: *mut ffi::PyObject, timer: bool) -> Python<()> {
         replace(slot(handle, slots.callback), ffi::Py_None());
         ffi::Py_INCREF(ffi::Py_None());
         replace(slot(handle, slots.args), ffi::Py_None());
+        if timer {
+            types::show(handle);
+        }
     }
     Ok(())
 }

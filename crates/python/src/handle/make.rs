@@ -185,7 +185,21 @@ pub unsafe fn call_soon(
     Ok(())
 }
 
-/// A timer that is not scheduled yet; `when` is the Python number that `when()` returns.
+/// The context for what wakes a sleeper: it sets a future's result and looks at no variable, so that all share one. Borrowed.
+unsafe fn no_variables(loop_: Loop) -> Python<*mut ffi::PyObject> {
+    // SAFETY: the loop lives; making a context runs no Python code.
+    unsafe {
+        let parts = loop_.parts();
+        if parts.no_variables.is_null() {
+            parts.no_variables = Owned::new(ffi::PyContext_New())?.into_ptr();
+        }
+        Ok(parts.no_variables)
+    }
+}
+
+/// A timer that is not scheduled yet; `when` is the Python number that `when()` returns. Tracked by the collector, but for what
+/// `asyncio.sleep` schedules: nobody but the sleeping coroutine's frame can know that handle, so while it waits the loop's traverse
+/// goes through it and its arguments. That is three of seven objects less for each sleeper that the collector looks at.
 ///
 /// # Safety
 /// The loop and the objects are live.
@@ -199,12 +213,24 @@ pub unsafe fn new_timer(
 ) -> Python<Owned> {
     // SAFETY: the caller's contract; the extra slots lie inside a timer.
     unsafe {
+        let parts = loop_.parts();
+        let sleeper =
+            callback == door().wake_sleeper && context.is_null() && parts.direct && !parts.debug;
+        let context = if sleeper {
+            no_variables(loop_)?
+        } else {
+            context
+        };
         let handle = fill(*TIMER.get(), loop_, callback, args, context)?;
         let slots = &door().slots;
         *slot(handle.as_ptr(), slots.when) = when.into_ptr();
         *slot(handle.as_ptr(), slots.scheduled) = ffi::Py_False();
         ffi::Py_INCREF(ffi::Py_False());
         *timer_key(handle.as_ptr()) = None;
+        if sleeper {
+            ffi::PyObject_GC_UnTrack((*slot(handle.as_ptr(), slots.args)).cast());
+            return Ok(handle);
+        }
         announce(loop_, handle)
     }
 }

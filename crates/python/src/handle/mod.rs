@@ -22,7 +22,7 @@ mod types;
 pub use cancel::cancel;
 pub use make::{call_soon, new, new_soon, new_threadsafe, new_timer};
 pub use run::{leave_agenda, run};
-pub use types::{init, visit_on_agenda};
+pub use types::{init, visit_held};
 
 use crate::door::{Door, door};
 use crate::ffi::gil::GilCell;

@@ -125,14 +125,13 @@ unsafe fn failed(loop_: Loop, handle: *mut ffi::PyObject) -> Python<()> {
 pub unsafe fn leave_agenda(handle: *mut ffi::PyObject) {
     // SAFETY: the type is checked before the object is taken for a native handle, which is whole.
     unsafe {
-        if is(handle, &HANDLE) || is(handle, &THREADSAFE) {
+        let timer = is(handle, &TIMER);
+        if timer || is(handle, &HANDLE) || is(handle, &THREADSAFE) {
             if ffi::Py_REFCNT(handle) == 1 && (*slot(handle, door().slots.weak)).is_null() {
                 // What DECREF comes to, without the way through the type (2 ns).
                 return types::dealloc(handle);
             }
-            if ffi::PyObject_GC_IsTracked(handle) == 0 {
-                ffi::PyObject_GC_Track(handle.cast());
-            }
+            types::show(handle);
         }
         ffi::Py_DECREF(handle);
     }

@@ -99,24 +99,74 @@ pub unsafe extern "C" fn dealloc(handle: *mut ffi::PyObject) {
     }
 }
 
-/// Visits what is on the agenda: a handle that only the agenda holds and that the collector does not know is visited through.
+/// Visits what the loop holds, on the agenda or among the timers. A handle that the collector does not know is visited through:
+/// one of the agenda's where nobody else holds it, and a sleeper's timer, which only the sleeper's frame may hold too.
 ///
 /// # Safety
 /// Called from a loop's traverse, with a live object.
-pub unsafe fn visit_on_agenda(
+pub unsafe fn visit_held(
     object: *mut ffi::PyObject,
     visit: ffi::visitproc,
     arg: *mut c_void,
 ) -> i32 {
     // SAFETY: the type is checked before the object is taken for a native handle.
     unsafe {
-        if (is(object, &HANDLE) || is(object, &THREADSAFE))
-            && ffi::Py_REFCNT(object) == 1
+        let timer = is(object, &TIMER);
+        if (timer || is(object, &HANDLE) || is(object, &THREADSAFE))
+            && (timer || ffi::Py_REFCNT(object) == 1)
             && ffi::PyObject_GC_IsTracked(object) == 0
         {
-            return traverse(object, visit, arg);
+            let result = traverse(object, visit, arg);
+            if result == 0 && timer {
+                return traverse_untracked(*slot(object, door().slots.args), visit, arg);
+            }
+            return result;
         }
         visit(object, arg)
+    }
+}
+
+/// The items of an arguments tuple that the collector does not know either.
+unsafe fn traverse_untracked(
+    args: *mut ffi::PyObject,
+    visit: ffi::visitproc,
+    arg: *mut c_void,
+) -> i32 {
+    // SAFETY: a handle's arguments are a tuple, None or NULL; the items are borrowed.
+    unsafe {
+        if args.is_null()
+            || ffi::PyTuple_CheckExact(args) == 0
+            || ffi::PyObject_GC_IsTracked(args) != 0
+        {
+            return 0;
+        }
+        (0..ffi::PyTuple_GET_SIZE(args))
+            .map(|index| visit(ffi::PyTuple_GET_ITEM(args, index), arg))
+            .find(|result| *result != 0)
+            .unwrap_or(0)
+    }
+}
+
+/// Lets the collector know a handle that others may hold from now on, and its arguments.
+///
+/// # Safety
+/// `handle` is a live native handle, whole.
+#[inline]
+pub unsafe fn show(handle: *mut ffi::PyObject) {
+    // SAFETY: the slots lie inside.
+    unsafe {
+        if ffi::PyObject_GC_IsTracked(handle) != 0 {
+            return;
+        }
+        ffi::PyObject_GC_Track(handle.cast());
+        let args = *slot(handle, door().slots.args);
+        if !args.is_null()
+            && ffi::PyTuple_CheckExact(args) != 0
+            && ffi::PyTuple_GET_SIZE(args) > 0
+            && ffi::PyObject_GC_IsTracked(args) == 0
+        {
+            ffi::PyObject_GC_Track(args.cast());
+        }
     }
 }
 

@@ -67,6 +67,8 @@ pub struct Parts {
     pub thread: u64,
     /// What `set_task_factory` was given; NULL when none. Strong.
     pub task_factory: *mut ffi::PyObject,
+    /// An empty context for callbacks that neither read nor set variables; NULL until the first. Strong.
+    pub no_variables: *mut ffi::PyObject,
     /// The native task whose step is announced as the current one (owned by `task::current`); NULL when none.
     pub current: *mut ffi::PyObject,
 }
