@@ -16,7 +16,7 @@ TYPED := python/rondeau tests/typing examples
 # Test runs of one Python: both drivers, unless told. `default` leaves the choice to the probe.
 DRIVERS ?= default epoll
 
-.PHONY: help run build test test-rust test-python check format bench bench-rust clean
+.PHONY: help run build test test-rust test-python conformance check format bench bench-rust clean
 
 help:
 	@echo 'make run          build, then cook the kitchen in Python and in Rust'
@@ -24,6 +24,7 @@ help:
 	@echo 'make test         every test, Rust and Python, with and without io_uring'
 	@echo 'make test-rust    only these'
 	@echo 'make test-python  only these; TESTS="tests/test_tcp.py -k echo" picks some'
+	@echo 'make conformance  the own asyncio tests of the interpreter, on Rondeau; ONLY="test_events" picks some, NATIVE=1 tests all that is native'
 	@echo 'make check        formatting, clippy, rustdoc, ruff, mypy'
 	@echo 'make format       let rustfmt and ruff have their way'
 	@echo 'make bench        Python: the table of ratios; ONLY="echo" picks some, FULL=1 takes all sizes, JSON=file keeps the figures'
@@ -73,6 +74,10 @@ test-python: build
 	  skip=--ignore=tests/test_cli.py; \
 	done
 
+# The tests are the interpreter's: PY must have its package `test` (Debian: libpythonX.Y-testsuite).
+conformance: build
+	$(PYTHON) conformance/run.py $(if $(NATIVE),--native) $(foreach text,$(ONLY),--only $(text))
+
 check: $(VENV)/.ready
 	cargo fmt --check
 	cargo clippy --quiet --workspace --all-targets --all-features -- --deny warnings
@@ -80,6 +85,7 @@ check: $(VENV)/.ready
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy $(TYPED)
+	$(VENV)/bin/mypy conformance
 
 format: $(VENV)/.ready
 	cargo fmt
