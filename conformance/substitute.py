@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any
 
 import rondeau
-from rondeau import _core
+from rondeau import _core, native
 
 
 class Loops:
@@ -97,14 +97,10 @@ def types() -> dict[str, int]:
 
 
 def primitives() -> dict[str, int]:
-    """Each public name of asyncio that `rondeau` has an object of its own for, but for the loops, which are done."""
-    done = {}
-    for name in asyncio.__all__:
-        theirs, ours = getattr(asyncio, name, None), getattr(rondeau, name, None)
-        if "EventLoop" in name or name == "new_event_loop" or ours is None or ours is theirs:
-            continue
-        done[name] = rebind(theirs, ours)
-    return done
+    """Everything in rondeau/native.py's list, which is what `import rondeau as asyncio` and `install` make native."""
+    # All forms first: a module that is imported with its first use must still find asyncio as it is.
+    forms = {name: native.form(name) for name in native.names()}
+    return {name: rebind(getattr(asyncio, name), form) for name, form in forms.items()}
 
 
 def modules() -> Iterator[ModuleType]:
