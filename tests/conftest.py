@@ -66,6 +66,36 @@ def compare():
     return compare
 
 
+# Whose functions and classes, on whose loop: the first is the oracle, the last two are mixes.
+MIXES = {
+    "asyncio": (asyncio, asyncio.SelectorEventLoop),
+    "rondeau": (rondeau, rondeau.new_event_loop),
+    "rondeau's names on asyncio's loop": (rondeau, asyncio.SelectorEventLoop),
+    "asyncio's names on rondeau's loop": (asyncio, rondeau.new_event_loop),
+}
+
+
+@pytest.fixture
+def compare_native():
+    """Runs `await body(note, aio)` with asyncio's names on its own loop, with Rondeau's on Rondeau, and with both mixes.
+
+    Compares what was noted; returns it.
+    """
+
+    def compare_native(body, *arguments, debug=False):
+        traces = {}
+        for name, (names, factory) in MIXES.items():
+            trace: list[Any] = []
+            with asyncio.Runner(loop_factory=factory, debug=debug) as runner:
+                runner.run(body(lambda *what, trace=trace: trace.append(plain(what)), names, *arguments))
+            traces[name] = trace
+        for name, trace in traces.items():
+            assert trace == traces["asyncio"], name
+        return traces["asyncio"]
+
+    return compare_native
+
+
 def plain(what: Any) -> Any:
     """What stays of a note when names that may differ (addresses, task numbers, the loop's class) go."""
     if isinstance(what, tuple):

@@ -55,6 +55,11 @@ def new_lock() -> Any:
     return threading.RLock()
 
 
+def never_awaited(coro: Any) -> None:
+    """A coroutine dies that nobody has awaited."""
+    warnings._warn_unawaited_coroutine(coro)  # type: ignore[attr-defined]
+
+
 def set_result(waiter: Any) -> None:
     """Wake whoever waits, unless it was cancelled."""
     if not waiter.done():

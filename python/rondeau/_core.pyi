@@ -4,6 +4,10 @@ The native types stand in front of asyncio's: what is not listed here comes from
 """
 
 import asyncio
+
+# Native ways through asyncio's functions, with the same types.
+from asyncio import gather as gather
+from asyncio import sleep as sleep
 from asyncio.base_events import Server
 from asyncio.transports import _FlowControlMixin
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
@@ -82,6 +86,7 @@ class EventLoop:
     _closed: bool
     _debug: bool
     _direct: Any
+    _plain: Any
     _internal_fds: int
     _stopping: bool
     _task_factory: Any

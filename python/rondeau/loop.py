@@ -30,6 +30,19 @@ if TYPE_CHECKING:
     Ts = TypeVarTuple("Ts")
 
 
+# What native functions do without asking the loop's methods.
+_HOT = (
+    "call_soon",
+    "call_soon_threadsafe",
+    "call_later",
+    "call_at",
+    "time",
+    "create_future",
+    "create_task",
+    "run_in_executor",
+)
+
+
 class _Kernel:
     """Stands where asyncio keeps its selector; the native loop is the one that selects."""
 
@@ -126,6 +139,7 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         super().__init__(_Kernel(self))  # type: ignore[arg-type]
         self._direct = type(self).call_soon is EventLoop.call_soon
+        self._plain = type(self) is EventLoop or all(getattr(type(self), name) is getattr(EventLoop, name) for name in _HOT)
 
     # Life
 

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 # asyncio's name: the module of this package that holds the native form. `_core` is loaded in any case, a module written in
 # Python when one of its names is first asked for. A name that this Python's asyncio does not have is passed over.
-NATIVE: dict[str, str] = {}
+NATIVE: dict[str, str] = {
+    "gather": "_core",
+    "sleep": "_core",
+}
 
 
 def names() -> list[str]:

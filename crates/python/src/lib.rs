@@ -9,16 +9,23 @@
 compile_error!("rondeau speaks to Linux only: epoll, eventfd, io_uring");
 
 mod address;
+mod alarm;
+mod coroutine;
 mod door;
 mod errors;
 mod event_loop;
 mod ffi;
 mod future;
+mod gather;
 mod handle;
 mod native_loop;
+mod observer;
 mod probe;
 mod ready;
+mod running;
+mod sleep;
 mod sock_calls;
+mod stand_in;
 mod task;
 mod transport;
 
@@ -35,6 +42,10 @@ fn fill(module: *mut c::PyObject) -> Python<()> {
     future::init(module)?;
     task::init(module)?;
     sock_calls::init(module)?;
+    running::init()?;
+    coroutine::init(module)?;
+    sleep::init(module)?;
+    gather::init(module)?;
     Ok(())
 }
 

@@ -14,6 +14,9 @@ const STEP: usize = 1;
 const WAKEUP: usize = 2;
 const IO: usize = 3;
 const CALL: usize = 4;
+const CHILD: usize = 5;
+const OBSERVER: usize = 6;
+const ALARM: usize = 7;
 
 /// Something that gets a turn; owns one strong reference to the object in it.
 #[repr(transparent)]
@@ -31,6 +34,12 @@ pub enum Turn {
     Io(*mut ffi::PyObject),
     /// A `sock_*` call whose descriptor is ready.
     Call(*mut ffi::PyObject),
+    /// A future that is done; the next item is the observer that is told.
+    Child(*mut ffi::PyObject),
+    /// What watches futures (a gather, a group, a wait): told of the child before it.
+    Observer(*mut ffi::PyObject),
+    /// A native object whose time has come: a sleep's future, a time-out, the executor's finished job.
+    Alarm(*mut ffi::PyObject),
 }
 
 impl Ready {
@@ -71,6 +80,24 @@ impl Ready {
         Ready::tagged(call, CALL)
     }
 
+    /// A future that is done, for the observer that must follow it at once; takes over the reference.
+    #[inline]
+    pub fn child(future: *mut ffi::PyObject) -> Ready {
+        Ready::tagged(future, CHILD)
+    }
+
+    /// An observer's turn; takes over the reference.
+    #[inline]
+    pub fn observer(observer: *mut ffi::PyObject) -> Ready {
+        Ready::tagged(observer, OBSERVER)
+    }
+
+    /// The turn of something whose time has come; takes over the reference.
+    #[inline]
+    pub fn alarm(object: *mut ffi::PyObject) -> Ready {
+        Ready::tagged(object, ALARM)
+    }
+
     /// The object, borrowed.
     #[inline]
     pub fn object(&self) -> *mut ffi::PyObject {
@@ -87,7 +114,10 @@ impl Ready {
             STEP => Turn::Step(object),
             WAKEUP => Turn::Wakeup(object),
             IO => Turn::Io(object),
-            _ => Turn::Call(object),
+            CALL => Turn::Call(object),
+            CHILD => Turn::Child(object),
+            OBSERVER => Turn::Observer(object),
+            _ => Turn::Alarm(object),
         }
     }
 

@@ -43,9 +43,9 @@ unsafe fn task_for(
     // SAFETY: the arguments live for the call; the references are borrowed.
     unsafe {
         check_open(loop_)?;
-        if !loop_.parts().task_factory.is_null() {
+        let Some(eager_factory) = task::factory::native(loop_) else {
             return with_factory(loop_, args, count, keywords);
-        }
+        };
         let call = Args::new(args, count, keywords);
         let known = [
             names().coro,
@@ -56,6 +56,10 @@ unsafe fn task_for(
         let mut given = [ptr::null_mut(); 4];
         if call.keyword_count() != 0 {
             call.keywords("create_task", known, &mut given)?;
+        }
+        if eager_factory && !(given[1].is_null() && given[3].is_null()) {
+            // When such a task gets its name differs within 3.13.
+            return with_factory(loop_, args, count, keywords);
         }
         let coro = match call.positional {
             [coro] if given[0].is_null() => *coro,
@@ -81,7 +85,7 @@ unsafe fn task_for(
             }
         };
         let eager = match or_absent(given[3]) {
-            value if value.is_null() => false,
+            value if value.is_null() => eager_factory,
             value => match ffi::PyObject_IsTrue(value) {
                 -1 => return Err(Raised),
                 truth => truth == 1,

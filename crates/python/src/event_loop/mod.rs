@@ -10,6 +10,7 @@ mod slow;
 mod turn;
 mod watch;
 
+pub use schedule::due;
 pub use watch::descriptor;
 
 use crate::ffi::{
@@ -63,10 +64,12 @@ unsafe extern "C" fn new(
         closed: false,
         debug: false,
         direct: true,
+        plain: true,
         thread: 0,
         task_factory: ptr::null_mut(),
         no_variables: ptr::null_mut(),
         current: ptr::null_mut(),
+        child: ptr::null_mut(),
     };
     // SAFETY: the allocation is large enough for a LoopObject; its parts are written before anyone else sees it. It is tracked
     // from its allocation on, but no collection can run between the two.
@@ -115,11 +118,12 @@ unsafe extern "C" fn traverse(
         }
         let unsent = parts.outbox.iter().map(|object| object.as_ptr());
         let watched = parts.descriptors.iter().flat_map(|(_, slot)| slot.held());
-        for held in
-            unsent
-                .chain(watched)
-                .chain([parts.task_factory, parts.no_variables, parts.current])
-        {
+        for held in unsent.chain(watched).chain([
+            parts.task_factory,
+            parts.no_variables,
+            parts.current,
+            parts.child,
+        ]) {
             if result == 0 && !held.is_null() {
                 result = visit(held, arg);
             }
@@ -137,6 +141,7 @@ unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {
             &mut parts.task_factory,
             &mut parts.no_variables,
             &mut parts.current,
+            &mut parts.child,
         ]
         .map(|field| std::mem::replace(field, ptr::null_mut()));
         for held in all {

@@ -168,7 +168,7 @@ pub unsafe extern "C" fn time(
 
 /// Rounds up, so that `time() >= when` holds when the callback runs. What is negative or not a number is due now, infinity never.
 #[inline]
-fn due(when: f64) -> Time {
+pub fn due(when: f64) -> Time {
     let nanos = when * 1e9;
     let whole = nanos as u64;
     // `f64::ceil` is a function call where SSE4.1 is not assumed.

@@ -10,7 +10,7 @@ use crate::ffi::{Python, Raised};
 use crate::native_loop::descriptors::Slot;
 use crate::native_loop::{Loop, Parts, exchange};
 use crate::ready::{Ready, Turn};
-use crate::{errors, handle, sock_calls, task, transport};
+use crate::{alarm, errors, handle, observer, sock_calls, task, transport};
 use pyo3_ffi as ffi;
 use rondeau_core::Park;
 use std::io;
@@ -118,6 +118,12 @@ pub unsafe fn run_one(loop_: Loop, ready: Ready) -> Python<()> {
                 }
                 done
             }
+            Turn::Child(object) => {
+                loop_.parts().child = object;
+                return Ok(());
+            }
+            Turn::Observer(object) => observer::run(loop_, object),
+            Turn::Alarm(object) => alarm::run(loop_, object),
             Turn::Io(object) => {
                 task::current::settle(loop_);
                 released(object, transport::on_ready(loop_, object))

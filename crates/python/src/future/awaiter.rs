@@ -72,7 +72,7 @@ pub unsafe extern "C" fn am_await<K: Kind>(object: *mut ffi::PyObject) -> *mut f
     // SAFETY: CPython calls this on an instance.
     unsafe {
         let kind = ffi::Py_TYPE(object);
-        if (kind == layout().future || kind == layout().task)
+        if (kind == layout().future || kind == layout().task || kind == layout().gathering)
             && !FutureRef::of::<K>(object).cell().loop_.is_null()
         {
             ffi::Py_INCREF(object);
@@ -228,7 +228,7 @@ unsafe fn throw(object: *mut ffi::PyObject, args: &[*mut ffi::PyObject]) -> Pyth
     unsafe {
         let exception = throw::given(args)?;
         close(object);
-        crate::ffi::compat::set_raised(exception.into_ptr());
+        compat::set_raised(exception.into_ptr());
     }
     Err(Raised)
 }

@@ -7,6 +7,7 @@
 use super::cell::{Entry, FutureRef};
 use super::soon;
 use crate::ffi::{Python, Raised, owned::Owned};
+use crate::observer;
 use crate::ready::Ready;
 use crate::task::{cell::TaskRef, wrapper};
 use pyo3_ffi as ffi;
@@ -81,6 +82,9 @@ pub unsafe fn schedule(future: FutureRef, entry: Entry) -> Python<()> {
             let context = *TaskRef::of(task.as_ptr()).context();
             return soon::call(future, wakeup.as_ptr(), future.object(), context);
         }
+        if entry.is_observer() {
+            return observer::schedule(future, Owned::from_owned(entry.object()));
+        }
         let callable = Owned::from_owned(entry.object());
         let context = Owned::from_owned(entry.context);
         soon::call(future, callable.as_ptr(), future.object(), context.as_ptr())
@@ -118,6 +122,10 @@ impl Kept {
             // SAFETY: kept alive; the entry says that it is a native task.
             return unsafe { wrapper::wakeup(self.object.as_ptr()) };
         }
+        if self.entry.is_observer() {
+            // SAFETY: kept alive; the entry says that it is an observer.
+            return unsafe { observer::callable(self.object.as_ptr()) };
+        }
         Ok(self.object.clone())
     }
 
@@ -125,6 +133,10 @@ impl Kept {
     unsafe fn context(&self) -> Owned {
         if let Some(context) = &self.context {
             return context.clone();
+        }
+        if self.entry.is_observer() {
+            // SAFETY: None lives. An observer runs in no context of its own.
+            return unsafe { Owned::from_borrowed(ffi::Py_None()) };
         }
         // SAFETY: kept alive; an entry without context is a native task's.
         unsafe {

@@ -25,8 +25,8 @@ pub enum State {
     Finished = 2,
 }
 
-/// A done-callback: a strong reference to a callable with its context, or to a native task that waits (tagged, without
-/// context, since it is the task's own).
+/// A done-callback: a strong reference to a callable with its context, or, tagged and without a context, to a native task that
+/// waits (its own context counts) or to a native observer (`observer.rs`: it runs no code of the program).
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
@@ -36,6 +36,7 @@ pub struct Entry {
 }
 
 const TASK: usize = 1;
+const OBSERVER: usize = 2;
 
 impl Entry {
     /// Nothing.
@@ -49,6 +50,15 @@ impl Entry {
     pub fn task(task: TaskRef) -> Entry {
         Entry {
             word: task.object().cast::<u8>().wrapping_add(TASK),
+            context: ptr::null_mut(),
+        }
+    }
+
+    /// A native observer; takes over the reference.
+    #[inline]
+    pub fn observer(observer: *mut ffi::PyObject) -> Entry {
+        Entry {
+            word: observer.cast::<u8>().wrapping_add(OBSERVER),
             context: ptr::null_mut(),
         }
     }
@@ -72,10 +82,17 @@ impl Entry {
         self.word.addr() & TASK != 0
     }
 
-    /// The callable or the task, borrowed.
+    #[inline]
+    pub fn is_observer(&self) -> bool {
+        self.word.addr() & OBSERVER != 0
+    }
+
+    /// The callable, the task or the observer, borrowed.
     #[inline]
     pub fn object(&self) -> *mut ffi::PyObject {
-        self.word.wrapping_sub(self.word.addr() & TASK).cast()
+        self.word
+            .wrapping_sub(self.word.addr() & (TASK | OBSERVER))
+            .cast()
     }
 
     /// Releases both references. May run any Python code.

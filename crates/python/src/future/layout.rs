@@ -18,6 +18,8 @@ pub struct Layout {
     pub future: *mut ffi::PyTypeObject,
     /// `_core.Task`.
     pub task: *mut ffi::PyTypeObject,
+    /// What `gather` returns: a native future with a `cancel` of its own.
+    pub gathering: *mut ffi::PyTypeObject,
     /// Our fields in a `_core.Future`, from the object's start.
     pub future_cell: usize,
     /// Our fields in a `_core.Task`.
@@ -43,6 +45,7 @@ pub struct Layout {
 static LAYOUT: GilCell<Layout> = GilCell::new(Layout {
     future: ptr::null_mut(),
     task: ptr::null_mut(),
+    gathering: ptr::null_mut(),
     future_cell: 0,
     task_cell: 0,
     coro: 0,
@@ -72,7 +75,7 @@ pub unsafe fn set(change: impl FnOnce(&mut Layout)) {
 }
 
 impl Layout {
-    /// The future that `object` is, if its type is exactly one of the two native ones: a subclass's overrides count.
+    /// The future that `object` is, if its type is exactly one of the native ones: a subclass's overrides count.
     ///
     /// # Safety
     /// `object` is live.
@@ -81,7 +84,7 @@ impl Layout {
         // SAFETY: the type tells where the fields are.
         unsafe {
             let kind = ffi::Py_TYPE(object);
-            if kind == self.future {
+            if kind == self.future || kind == self.gathering {
                 Some(FutureRef::at(object, self.future_cell))
             } else if kind == self.task {
                 Some(FutureRef::at(object, self.task_cell))

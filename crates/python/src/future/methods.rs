@@ -4,7 +4,7 @@ use super::callbacks;
 use super::cell::{FutureRef, State};
 use super::layout::Kind;
 use super::outcome::{self, ensure_alive};
-use crate::ffi::{answer, args::Args, args::raise_type_error, names::names, owned::Owned};
+use crate::ffi::{Python, answer, args::Args, args::raise_type_error, names::names, owned::Owned};
 use crate::task;
 use pyo3_ffi as ffi;
 use std::ptr;
@@ -101,6 +101,25 @@ pub unsafe extern "C" fn remove_done_callback<K: Kind>(
     }
 }
 
+/// The `msg` of `cancel(msg=None)`, borrowed; NULL where it is not given.
+///
+/// # Safety
+/// The arguments live for the call.
+pub unsafe fn cancel_message(call: Args<'_>) -> Python<*mut ffi::PyObject> {
+    call.expect_positional("cancel", 0, 1)?;
+    let mut message = [ptr::null_mut()];
+    call.keywords("cancel", [names().msg], &mut message)?;
+    if let [given] = call.positional {
+        if !message[0].is_null() {
+            return Err(raise_type_error(
+                "argument for cancel() given by name ('msg') and position (1)",
+            ));
+        }
+        message[0] = *given;
+    }
+    Ok(message[0])
+}
+
 /// `cancel(msg=None)`: a future's, or a task's.
 pub unsafe extern "C" fn cancel<K: Kind>(
     object: *mut ffi::PyObject,
@@ -112,23 +131,13 @@ pub unsafe extern "C" fn cancel<K: Kind>(
     unsafe {
         let call = Args::new(args, count, keywords);
         let cancel = || {
-            call.expect_positional("cancel", 0, 1)?;
-            let mut message = [ptr::null_mut()];
-            call.keywords("cancel", [names().msg], &mut message)?;
-            if let [given] = call.positional {
-                if !message[0].is_null() {
-                    return Err(raise_type_error(
-                        "argument for cancel() given by name ('msg') and position (1)",
-                    ));
-                }
-                message[0] = *given;
-            }
+            let message = cancel_message(call)?;
             let future = FutureRef::of::<K>(object);
             ensure_alive(future)?;
             if K::IS_TASK {
-                task::cancel::cancel(task::cell::TaskRef::of(object), message[0])
+                task::cancel::cancel(task::cell::TaskRef::of(object), message)
             } else {
-                outcome::cancel(future, message[0])
+                outcome::cancel(future, message)
             }
         };
         answer::truth(cancel())

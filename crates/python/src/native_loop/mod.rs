@@ -63,6 +63,8 @@ pub struct Parts {
     pub debug: bool,
     /// False where a subclass overrides `call_soon`: tasks and futures then go through the method.
     pub direct: bool,
+    /// `direct`, and no subclass overrides a method that native functions do without (`_plain` in loop.py).
+    pub plain: bool,
     /// The thread that runs the loop; 0 when it does not run.
     pub thread: u64,
     /// What `set_task_factory` was given; NULL when none. Strong.
@@ -71,6 +73,8 @@ pub struct Parts {
     pub no_variables: *mut ffi::PyObject,
     /// The native task whose step is announced as the current one (owned by `task::current`); NULL when none.
     pub current: *mut ffi::PyObject,
+    /// The future that the next item, an observer, is told of (strong); NULL between such pairs.
+    pub child: *mut ffi::PyObject,
 }
 
 /// A loop that is known to be native: a borrowed pointer, valid as long as the object lives.

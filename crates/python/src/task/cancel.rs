@@ -5,6 +5,7 @@ use crate::ffi::{Python, Raised, names::names, owned::Owned};
 use crate::future::cell::State;
 use crate::future::layout::layout;
 use crate::future::outcome;
+use crate::gather;
 use pyo3_ffi as ffi;
 
 /// `task.cancel(msg)`: false if it was done. What it waits for is cancelled, else its next step throws CancelledError.
@@ -43,6 +44,9 @@ pub unsafe fn cancel_object(object: &Owned, message: *mut ffi::PyObject) -> Pyth
         if let Some(future) = layout().exact(object.as_ptr()) {
             if ffi::Py_TYPE(object.as_ptr()) == layout().task {
                 return cancel(TaskRef::of(object.as_ptr()), message);
+            }
+            if gather::is_outer(object.as_ptr()) {
+                return gather::cancel(object.as_ptr(), message);
             }
             return outcome::cancel(future, message);
         }

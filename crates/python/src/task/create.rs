@@ -2,6 +2,7 @@
 
 use super::cell::TaskRef;
 use super::{eager, registry, wrapper};
+use crate::coroutine;
 use crate::ffi::{Python, Raised, compat, gil::GilCell, names::names, owned::Owned};
 use crate::future::cell::{clear_slot, set_slot};
 use crate::future::door::door;
@@ -136,7 +137,7 @@ unsafe fn fill(
 #[inline]
 unsafe fn check_coroutine(task: TaskRef, coro: *mut ffi::PyObject) -> Python<()> {
     // SAFETY: `coro` is live.
-    if unsafe { ffi::PyCoro_CheckExact(coro) } != 0 {
+    if unsafe { ffi::PyCoro_CheckExact(coro) != 0 || ffi::Py_TYPE(coro) == coroutine::kind() } {
         return Ok(());
     }
     // SAFETY: as above.

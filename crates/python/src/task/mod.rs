@@ -8,12 +8,13 @@
 
 #[cfg(not(Py_3_14))]
 mod all_tasks;
-mod awaited_by;
+pub mod awaited_by;
 pub mod cancel;
 pub mod cell;
 mod create;
 pub mod current;
 mod eager;
+pub mod factory;
 mod lifecycle;
 mod methods;
 #[cfg(Py_3_14)]
@@ -89,6 +90,7 @@ fn join_asyncio() -> Python<()> {
     // SAFETY: the import runs alone.
     unsafe { registry::list::open() };
     current::announcement::open()?;
+    factory::open()?;
     samples::learn(|_| Ok(()))?;
     all_tasks::join()
 }
@@ -96,5 +98,6 @@ fn join_asyncio() -> Python<()> {
 #[cfg(Py_3_14)]
 fn join_asyncio() -> Python<()> {
     registry::list::open()?;
+    factory::open()?;
     samples::learn(probe::learn)
 }

@@ -5,7 +5,7 @@
 //! task goes on.
 
 use crate::door::{attribute, import};
-use crate::ffi::{Python, Raised, compat, gil::GilCell};
+use crate::ffi::{Python, Raised, compat, gil::GilCell, owned::Owned};
 use crate::future::layout::layout;
 use crate::native_loop::Loop;
 use crate::task::cell::TaskRef;
@@ -44,6 +44,22 @@ pub unsafe fn announce(loop_: Loop, task: TaskRef) -> Python<Announced> {
         }
     }
     Ok(Announced)
+}
+
+/// The task that runs on the loop.
+///
+/// # Safety
+/// The loop lives and runs in this thread.
+#[inline]
+pub unsafe fn get(loop_: Loop) -> Python<Option<Owned>> {
+    // SAFETY: the dict is live.
+    unsafe {
+        let task = ffi::PyDict_GetItemWithError(*TASKS.get(), loop_.object());
+        if task.is_null() && !ffi::PyErr_Occurred().is_null() {
+            return Err(Raised);
+        }
+        Ok((!task.is_null()).then(|| Owned::from_borrowed(task)))
+    }
 }
 
 /// Ends the step: the entry stays until somebody could look.

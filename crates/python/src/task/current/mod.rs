@@ -10,7 +10,7 @@
 #[cfg_attr(Py_3_14, path = "thread.rs")]
 pub mod announcement;
 
-pub use announcement::{announce, retire, settle, settle_before};
+pub use announcement::{announce, get, retire, settle, settle_before};
 
 use super::cell::TaskRef;
 use crate::ffi::{Python, Raised, args::raise, compat, owned::Owned};

@@ -2,6 +2,7 @@
 //!
 //! A native step swaps it directly where `probe` found it (3 ns), else through `_asyncio._swap_current_task` (23 ns each).
 
+use crate::door::{attribute, import};
 use crate::ffi::{Python, compat, gil::GilCell, owned::Owned};
 use crate::future::door::door;
 use crate::native_loop::Loop;
@@ -38,6 +39,29 @@ pub unsafe fn announce(loop_: Loop, task: TaskRef) -> Python<Previous> {
         }
         ffi::Py_INCREF(task.object());
         Ok(Previous(word(offset).replace(task.object())))
+    }
+}
+
+/// The task that runs on the loop.
+///
+/// # Safety
+/// The loop lives and is this thread's running loop.
+#[inline]
+pub unsafe fn get(loop_: Loop) -> Python<Option<Owned>> {
+    // SAFETY: the word owns its reference.
+    unsafe {
+        let offset = *OFFSET.get();
+        let task = if offset == 0 {
+            let ask = attribute(&import(c"asyncio.tasks")?, c"current_task")?;
+            Owned::new(ffi::PyObject_CallOneArg(ask.as_ptr(), loop_.object()))?
+        } else {
+            let task = *word(offset);
+            if task.is_null() {
+                return Ok(None);
+            }
+            Owned::from_borrowed(task)
+        };
+        Ok((task.as_ptr() != ffi::Py_None()).then_some(task))
     }
 }
 

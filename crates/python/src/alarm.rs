@@ -1,0 +1,41 @@
+//! What happens when the time of a native object has come: an item of the timers or of the agenda that is no handle.
+//!
+//! Called by the turn. A timer puts it on the agenda when it is due, as asyncio's timer handles go; so what it wakes runs one
+//! turn later, in asyncio's order.
+
+use crate::ffi::{Python, Raised, owned::Owned};
+use crate::future::cell::{FutureRef, State};
+use crate::future::layout::layout;
+use crate::future::outcome;
+use crate::native_loop::Loop;
+use crate::observer;
+use pyo3_ffi as ffi;
+
+/// Runs an alarm. Err only for what must leave the loop.
+///
+/// # Safety
+/// Called by the turn; takes over the reference.
+#[inline]
+pub unsafe fn run(loop_: Loop, object: *mut ffi::PyObject) -> Python<()> {
+    // SAFETY: the reference is ours; the type says what it is.
+    unsafe {
+        let object = Owned::from_owned(object);
+        debug_assert!(ffi::Py_TYPE(object.as_ptr()) == layout().future);
+        match wake(FutureRef::at(object.as_ptr(), layout().future_cell)) {
+            Ok(()) => Ok(()),
+            Err(Raised) => observer::failed(loop_),
+        }
+    }
+}
+
+/// Ends a sleep's or a wait's future, unless it was cancelled.
+#[inline]
+unsafe fn wake(future: FutureRef) -> Python<()> {
+    // SAFETY: the caller keeps it alive.
+    unsafe {
+        if future.cell().state != State::Pending {
+            return Ok(());
+        }
+        outcome::set_result(future, ffi::Py_None())
+    }
+}

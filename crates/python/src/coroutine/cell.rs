@@ -1,0 +1,184 @@
+//! What a native coroutine holds. All kinds have the same fields, so that their memory is one another's (`spare`).
+
+use super::TYPE;
+use crate::ffi::{Python, owned::Owned};
+use crate::future::cell::{clear_slot, set_slot};
+use pyo3_ffi as ffi;
+use rondeau_core::TimerKey;
+use std::ffi::{CStr, c_int, c_void};
+use std::ptr;
+
+/// What was sent to a coroutine came to.
+pub enum Sent {
+    /// It waits for this (a new reference).
+    Pending(*mut ffi::PyObject),
+    /// It returned this (a new reference).
+    Done(*mut ffi::PyObject),
+    /// It raised.
+    Raised,
+}
+
+/// What a coroutine does.
+pub struct Kind {
+    /// `__name__`.
+    pub name: &'static CStr,
+    /// `__qualname__`.
+    pub qualname: &'static CStr,
+    /// The next step: the first when `phase` is 0. An exception is thrown into it.
+    pub resume: unsafe fn(CoroRef, Option<Owned>) -> Sent,
+    /// What it does when a future that it observes is done.
+    pub notify: Option<unsafe fn(CoroRef, *mut ffi::PyObject) -> Python<()>>,
+}
+
+/// Where a coroutine is in its life.
+#[repr(u8)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Nothing has run.
+    Created,
+    /// It waits, or runs.
+    Suspended,
+    /// It is over.
+    Finished,
+}
+
+/// The fields.
+#[repr(C)]
+pub struct CoroObject {
+    ob_base: ffi::PyObject,
+    /// Weak references to it begin here.
+    pub weak: *mut ffi::PyObject,
+    pub kind: *const Kind,
+    /// The kind's objects; strong or NULL.
+    held: [*mut ffi::PyObject; 4],
+    /// A number of the kind's: seconds.
+    pub number: f64,
+    /// The kind's timer.
+    pub timer: Option<TimerKey>,
+    /// A count of the kind's.
+    pub count: u32,
+    /// How far the kind's code has come.
+    pub phase: u8,
+    pub state: State,
+    /// The kind's code runs.
+    pub running: bool,
+    /// It has become the coroutine in `held[0]`.
+    pub delegates: bool,
+}
+
+/// A native coroutine: a borrowed reference.
+#[derive(Clone, Copy)]
+pub struct CoroRef(*mut CoroObject);
+
+/// Writes the fields of a fresh or reused instance.
+///
+/// # Safety
+/// The memory is an instance's, and nobody else knows it.
+#[inline]
+pub unsafe fn fill(object: *mut ffi::PyObject, kind: &'static Kind) {
+    // SAFETY: the caller's contract; the header is left alone.
+    unsafe {
+        let cell = object.cast::<CoroObject>();
+        (*cell).weak = ptr::null_mut();
+        (*cell).kind = kind;
+        (*cell).held = [ptr::null_mut(); 4];
+        (*cell).number = 0.0;
+        (*cell).timer = None;
+        (*cell).count = 0;
+        (*cell).phase = 0;
+        (*cell).state = State::Created;
+        (*cell).running = false;
+        (*cell).delegates = false;
+    }
+}
+
+impl CoroRef {
+    /// # Safety
+    /// `object` is a live native coroutine.
+    #[inline]
+    pub unsafe fn of(object: *mut ffi::PyObject) -> CoroRef {
+        // SAFETY: the type was made at import.
+        debug_assert!(unsafe { ffi::Py_TYPE(object) == *TYPE.get() });
+        CoroRef(object.cast())
+    }
+
+    /// The Python object, borrowed.
+    #[inline]
+    pub fn object(self) -> *mut ffi::PyObject {
+        self.0.cast()
+    }
+
+    /// The fields.
+    ///
+    /// # Safety
+    /// The object lives, and the borrow ends before Python code can run.
+    #[inline]
+    pub unsafe fn cell<'a>(self) -> &'a mut CoroObject {
+        // SAFETY: the caller's contract.
+        unsafe { &mut *self.0 }
+    }
+
+    /// What it holds at `index`, borrowed; NULL for nothing.
+    ///
+    /// # Safety
+    /// The object lives.
+    #[inline]
+    pub unsafe fn held(self, index: usize) -> *mut ffi::PyObject {
+        // SAFETY: the caller's contract.
+        unsafe { (*self.0).held[index] }
+    }
+
+    /// Holds `object` at `index` from now on; takes over the reference.
+    ///
+    /// # Safety
+    /// The object lives; what was there may run a finalizer.
+    #[inline]
+    pub unsafe fn hold(self, index: usize, object: *mut ffi::PyObject) {
+        // SAFETY: the caller's contract; a raw pointer, so that no borrow lives while a finalizer runs.
+        unsafe { set_slot(&raw mut (*self.0).held[index], object) }
+    }
+
+    /// Tells the kind that a future is done.
+    ///
+    /// # Safety
+    /// Both live and stay alive.
+    #[inline]
+    pub unsafe fn notify(self, child: *mut ffi::PyObject) -> Python<()> {
+        // SAFETY: the caller's contract; a kind that observes has the function.
+        unsafe {
+            match (*(*self.0).kind).notify {
+                Some(notify) if (*self.0).state != State::Finished => notify(self, child),
+                _ => Ok(()),
+            }
+        }
+    }
+
+    /// Lets go of all that it holds.
+    ///
+    /// # Safety
+    /// The object lives; any Python code may run.
+    #[inline]
+    pub unsafe fn clear(self) {
+        for index in 0..4 {
+            // SAFETY: each field is emptied before its reference is released.
+            unsafe { clear_slot(&raw mut (*self.0).held[index]) };
+        }
+    }
+
+    /// Visits what it holds.
+    ///
+    /// # Safety
+    /// Called by the collector.
+    pub unsafe fn traverse(self, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+        // SAFETY: the collector runs no Python code while it visits.
+        unsafe {
+            for held in (*self.0).held {
+                let result = if held.is_null() { 0 } else { visit(held, arg) };
+                if result != 0 {
+                    return result;
+                }
+            }
+        }
+        0
+    }
+}

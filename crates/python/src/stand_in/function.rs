@@ -1,0 +1,75 @@
+//! From 3.12 on: a copy of the Python function with another vectorcall (PEP 590; `PyFunction_SetVectorcall`).
+
+use super::StandIn;
+use crate::ffi::{Python, Raised, args::Args, gil::GilCell, owned::Owned};
+use pyo3_ffi as ffi;
+use std::ptr;
+
+unsafe extern "C" {
+    /// Include/cpython/funcobject.h of 3.12 and later. Also takes the function out of the interpreter's inlining.
+    fn PyFunction_SetVectorcall(function: *mut ffi::PyObject, vectorcall: ffi::vectorcallfunc);
+}
+
+/// How CPython calls a Python function.
+static PLAIN: GilCell<Option<ffi::vectorcallfunc>> = GilCell::new(None);
+
+unsafe extern "C" fn call<S: StandIn>(
+    function: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    count: usize,
+    keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython's calling convention; what is declined is called as the Python function that it is.
+    unsafe {
+        match S::call(Args::new(args, ffi::PyVectorcall_NARGS(count), keywords)) {
+            Ok(Some(made)) => made.into_ptr(),
+            Ok(None) => match *PLAIN.get() {
+                Some(plain) => plain(function, args, count, keywords),
+                None => ptr::null_mut(),
+            },
+            Err(Raised) => ptr::null_mut(),
+        }
+    }
+}
+
+/// A copy of `original`, of the module `rondeau`.
+///
+/// # Safety
+/// Called during import; `original` is a Python function.
+pub unsafe fn make<S: StandIn>(original: &Owned) -> Python<Owned> {
+    // SAFETY: the type is checked before the fields are read; all that is copied lives.
+    unsafe {
+        if ffi::PyFunction_Check(original.as_ptr()) == 0 {
+            crate::ffi::args::raise_type_error("rondeau stands in for Python functions only");
+            return Err(Raised);
+        }
+        let fields = original.as_ptr().cast::<ffi::PyFunctionObject>();
+        let copy = Owned::new(ffi::PyFunction_NewWithQualName(
+            (*fields).func_code,
+            (*fields).func_globals,
+            (*fields).func_qualname,
+        ))?;
+        let set = |name: &std::ffi::CStr, value: *mut ffi::PyObject| {
+            if !value.is_null()
+                && ffi::PyObject_SetAttrString(copy.as_ptr(), name.as_ptr(), value) != 0
+            {
+                return Err(Raised);
+            }
+            Ok(())
+        };
+        set(c"__defaults__", (*fields).func_defaults)?;
+        set(c"__kwdefaults__", (*fields).func_kwdefaults)?;
+        let annotations = crate::door::attribute(original, c"__annotations__")?;
+        if ffi::PyDict_Size(annotations.as_ptr()) > 0 {
+            set(c"__annotations__", annotations.as_ptr())?;
+        }
+        let module = Owned::new(ffi::PyUnicode_FromString(c"rondeau".as_ptr()))?;
+        set(c"__module__", module.as_ptr())?;
+        if !(*fields).func_closure.is_null() {
+            ffi::PyFunction_SetClosure(copy.as_ptr(), (*fields).func_closure);
+        }
+        *PLAIN.get() = (*copy.as_ptr().cast::<ffi::PyFunctionObject>()).vectorcall;
+        PyFunction_SetVectorcall(copy.as_ptr(), call::<S>);
+        Ok(copy)
+    }
+}

@@ -1,0 +1,51 @@
+//! A function of asyncio with a native way through it: a copy of asyncio's own Python function, whose call is native.
+//!
+//! Made at import, one for each native function (`sleep`, `gather`, `wait_for`, …). What is native looks at the arguments and at
+//! the running loop, and declines what it does not know: then the copy runs as the Python function that it is. So signature,
+//! defaults, errors for wrong arguments, `inspect.iscoroutinefunction`, `mock.patch` and each version's own semantics are
+//! asyncio's, and native code has to be right only in what it accepts.
+//!
+//! Rejected: builtin functions: `mock.patch("asyncio.sleep")` takes them for plain functions, and what is
+//! declined costs an argument parser for each. On 3.11, whose interpreter runs a Python function's frame without asking for
+//! its vectorcall, it is a builtin all the same (`builtin.rs`).
+
+#[cfg_attr(not(Py_3_12), path = "builtin.rs")]
+#[cfg_attr(Py_3_12, path = "function.rs")]
+mod making;
+
+use crate::door::{attribute, import};
+use crate::ffi::{Python, Raised, args::Args, owned::Owned};
+use pyo3_ffi as ffi;
+use std::ffi::CStr;
+
+/// A native way through one of asyncio's functions.
+pub trait StandIn {
+    /// The module it is in.
+    const MODULE: &'static CStr;
+    /// Its name there.
+    const NAME: &'static CStr;
+
+    /// The call; None leaves it to asyncio's own function, which must then find everything as it was.
+    ///
+    /// # Safety
+    /// The arguments live for the call.
+    unsafe fn call(call: Args<'_>) -> Python<Option<Owned>>;
+}
+
+/// asyncio's own function.
+pub fn original<S: StandIn>() -> Python<Owned> {
+    attribute(&import(S::MODULE)?, S::NAME)
+}
+
+/// Makes the stand-in and adds it to the module by its name; returns asyncio's own function, which lives for good.
+pub fn add<S: StandIn>(module: *mut ffi::PyObject) -> Python<*mut ffi::PyObject> {
+    let original = original::<S>()?;
+    // SAFETY: the module and the function live.
+    unsafe {
+        let made = making::make::<S>(&original)?;
+        if ffi::PyModule_AddObjectRef(module, S::NAME.as_ptr(), made.as_ptr()) != 0 {
+            return Err(Raised);
+        }
+    }
+    Ok(original.into_ptr())
+}
