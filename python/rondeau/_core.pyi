@@ -6,8 +6,12 @@ The native types stand in front of asyncio's: what is not listed here comes from
 import asyncio
 
 # Native ways through asyncio's functions, with the same types.
+from asyncio import Timeout as Timeout
 from asyncio import gather as gather
 from asyncio import sleep as sleep
+from asyncio import timeout as timeout
+from asyncio import timeout_at as timeout_at
+from asyncio import wait_for as wait_for
 from asyncio.base_events import Server
 from asyncio.transports import _FlowControlMixin
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator

@@ -8,7 +8,7 @@ use crate::future::cell::{FutureRef, State};
 use crate::future::layout::layout;
 use crate::future::outcome;
 use crate::native_loop::Loop;
-use crate::observer;
+use crate::{observer, timeout};
 use pyo3_ffi as ffi;
 
 /// Runs an alarm. Err only for what must leave the loop.
@@ -20,8 +20,13 @@ pub unsafe fn run(loop_: Loop, object: *mut ffi::PyObject) -> Python<()> {
     // SAFETY: the reference is ours; the type says what it is.
     unsafe {
         let object = Owned::from_owned(object);
-        debug_assert!(ffi::Py_TYPE(object.as_ptr()) == layout().future);
-        match wake(FutureRef::at(object.as_ptr(), layout().future_cell)) {
+        let done = if ffi::Py_TYPE(object.as_ptr()) == layout().future {
+            wake(FutureRef::at(object.as_ptr(), layout().future_cell))
+        } else {
+            debug_assert!(timeout::is_timeout(object.as_ptr()));
+            timeout::run_alarm(loop_, object.as_ptr())
+        };
+        match done {
             Ok(()) => Ok(()),
             Err(Raised) => observer::failed(loop_),
         }

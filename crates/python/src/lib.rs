@@ -27,7 +27,9 @@ mod sleep;
 mod sock_calls;
 mod stand_in;
 mod task;
+mod timeout;
 mod transport;
+mod wait_for;
 
 use crate::ffi::{Python, args::raise, names};
 use pyo3_ffi as c;
@@ -46,6 +48,8 @@ fn fill(module: *mut c::PyObject) -> Python<()> {
     coroutine::init(module)?;
     sleep::init(module)?;
     gather::init(module)?;
+    timeout::init(module)?;
+    wait_for::init(module)?;
     Ok(())
 }
 

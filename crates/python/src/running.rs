@@ -49,6 +49,15 @@ unsafe fn running() -> Python<Owned> {
     }
 }
 
+/// The running loop as a Python object; None where none runs.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn object() -> Python<Option<Owned>> {
+    // SAFETY: None lives.
+    unsafe { running().map(|running| (running.as_ptr() != ffi::Py_None()).then_some(running)) }
+}
+
 /// A running loop that native code may use without asking its methods: Rondeau's own, with no method that matters overridden,
 /// open and not in debug mode. The reference keeps it alive.
 pub struct Plain {

@@ -240,6 +240,16 @@ pub unsafe fn close(coro: CoroRef) -> Python<()> {
     }
 }
 
+/// Whether it waits, or runs.
+///
+/// # Safety
+/// The coroutine lives.
+#[inline]
+pub unsafe fn is_suspended(coro: CoroRef) -> bool {
+    // SAFETY: the caller's contract.
+    unsafe { coro.cell().state == State::Suspended }
+}
+
 /// `send(value)`'s rule: only None starts a coroutine.
 #[inline]
 unsafe fn check_sent(coro: CoroRef, value: *mut ffi::PyObject) -> Python<()> {

@@ -81,6 +81,22 @@ pub unsafe fn slot_offset(descriptor: *mut ffi::PyObject) -> Option<isize> {
     }
 }
 
+/// The C function behind a getset descriptor; None if it is not one.
+///
+/// # Safety
+/// `descriptor` points to a live object.
+pub unsafe fn getter(descriptor: *mut ffi::PyObject) -> Option<ffi::getter> {
+    // SAFETY: the type is checked before the layout is relied on.
+    unsafe {
+        if ffi::Py_TYPE(descriptor) != &raw mut ffi::PyGetSetDescr_Type {
+            return None;
+        }
+        (*(*descriptor.cast::<ffi::PyGetSetDescrObject>()).d_getset).get
+    }
+}
+
+/// `wait_for` is `async with timeout(…)`; before, it has a way of its own.
+pub const WAIT_FOR_IS_A_TIMEOUT: bool = cfg!(Py_3_12);
 /// `eager_start=` of tasks exists.
 pub const HAS_EAGER_START: bool = cfg!(Py_3_12);
 /// `set_exception(StopIteration())` stores a RuntimeError with it as the cause; before, it raised TypeError.

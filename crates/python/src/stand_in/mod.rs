@@ -13,6 +13,8 @@
 #[cfg_attr(Py_3_12, path = "function.rs")]
 mod making;
 
+pub mod class;
+
 use crate::door::{attribute, import};
 use crate::ffi::{Python, Raised, args::Args, owned::Owned};
 use pyo3_ffi as ffi;
