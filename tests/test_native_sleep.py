@@ -6,6 +6,7 @@ import gc
 import inspect
 import pickle
 import sys
+import types
 import weakref
 
 import pytest
@@ -114,8 +115,7 @@ def test_it_is_a_coroutine():
     assert repr(coroutine).startswith("<coroutine object sleep at 0x")
     with pytest.raises(TypeError, match="can't send non-None value to a just-started coroutine"):
         coroutine.send(1)
-    with pytest.raises(TypeError, match="coroutine' object is not iterable"):
-        iter(coroutine)
+    assert not isinstance(coroutine, collections.abc.Iterable)
     assert coroutine.send(None) is None
     with pytest.raises(RuntimeError, match="coroutine is being awaited already"):
         coroutine.__await__()
@@ -125,6 +125,17 @@ def test_it_is_a_coroutine():
         with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
             again(None if again == coroutine.send else KeyError())
     assert coroutine.close() is None
+
+
+def test_a_generator_based_coroutine_yields_from_it(compare_native):
+    async def body(note, aio):
+        @types.coroutine
+        def generator():
+            return (yield from aio.sleep(0, "slept"))
+
+        note(await generator())
+
+    assert compare_native(body) == ["slept"]
 
 
 def test_one_that_is_thrown_into_before_it_started_is_over():

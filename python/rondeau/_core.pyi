@@ -6,6 +6,7 @@ The native types stand in front of asyncio's: what is not listed here comes from
 import asyncio
 
 # Native ways through asyncio's functions, with the same types.
+from asyncio import TaskGroup as TaskGroup
 from asyncio import Timeout as Timeout
 from asyncio import gather as gather
 from asyncio import sleep as sleep

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # asyncio's name: the module of this package that holds the native form. `_core` is loaded in any case, a module written in
 # Python when one of its names is first asked for. A name that this Python's asyncio does not have is passed over.
 NATIVE: dict[str, str] = {
+    "TaskGroup": "_core",
     "Timeout": "_core",
     "gather": "_core",
     "sleep": "_core",

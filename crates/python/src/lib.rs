@@ -27,6 +27,7 @@ mod sleep;
 mod sock_calls;
 mod stand_in;
 mod task;
+mod task_group;
 mod timeout;
 mod transport;
 mod wait_for;
@@ -50,6 +51,7 @@ fn fill(module: *mut c::PyObject) -> Python<()> {
     gather::init(module)?;
     timeout::init(module)?;
     wait_for::init(module)?;
+    task_group::init(module)?;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use crate::future::layout::layout;
 use crate::native_loop::Loop;
 use crate::ready::Ready;
 use crate::task::current;
-use crate::{coroutine, errors, gather};
+use crate::{coroutine, errors, gather, task_group};
 use pyo3_ffi as ffi;
 use std::ptr;
 
@@ -65,6 +65,9 @@ unsafe fn told(observer: Owned, child: *mut ffi::PyObject) -> Python<()> {
         if kind == layout().gathering {
             return gather::child_done(observer.as_ptr(), child);
         }
+        if task_group::is_group(observer.as_ptr()) {
+            return task_group::child_done(observer.as_ptr(), child);
+        }
         debug_assert!(kind == coroutine::kind());
         coroutine::CoroRef::of(observer.as_ptr()).notify(child)
     }
@@ -106,9 +109,11 @@ pub unsafe fn failed(loop_: Loop) -> Python<()> {
 pub unsafe fn callable(observer: *mut ffi::PyObject) -> Python<Owned> {
     // SAFETY: the caller's contract.
     unsafe {
-        Owned::new(ffi::PyObject_GetAttrString(
-            observer,
-            c"_on_completion".as_ptr(),
-        ))
+        let name = if task_group::is_group(observer) {
+            c"_on_task_done"
+        } else {
+            c"_on_completion"
+        };
+        Owned::new(ffi::PyObject_GetAttrString(observer, name.as_ptr()))
     }
 }

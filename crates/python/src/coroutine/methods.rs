@@ -37,6 +37,12 @@ unsafe extern "C" fn await_method(
     unsafe { am_await(object) }
 }
 
+/// `tp_iter`, for `yield from` in a `types.coroutine`. There is no `__iter__`: it is no `Iterable`, as a coroutine is none.
+unsafe extern "C" fn iter(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe { am_await(object) }
+}
+
 /// `tp_iternext`, reached by `await`.
 unsafe extern "C" fn next(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance that it keeps alive.
@@ -293,6 +299,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
             (ffi::Py_tp_clear, clear as *mut c_void),
             (ffi::Py_tp_finalize, finalize as *mut c_void),
             (ffi::Py_tp_repr, repr as *mut c_void),
+            (ffi::Py_tp_iter, iter as *mut c_void),
             (ffi::Py_tp_iternext, next as *mut c_void),
             (ffi::Py_am_await, am_await as *mut c_void),
             (ffi::Py_am_send, am_send as *mut c_void),
@@ -304,7 +311,12 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     // SAFETY: the slots match their numbers and the size is the instance struct's; the import runs alone.
     unsafe {
         let kind = kind.build(ptr::null_mut())?;
-        crate::future::lifecycle::trim(kind.as_ptr().cast())?;
+        let fresh = kind.as_ptr().cast::<ffi::PyTypeObject>();
+        crate::future::lifecycle::trim(fresh)?;
+        if ffi::PyDict_DelItemString((*fresh).tp_dict, c"__iter__".as_ptr()) != 0 {
+            return Err(Raised);
+        }
+        ffi::PyType_Modified(fresh);
         if ffi::PyModule_AddType(module, kind.as_ptr().cast()) != 0 {
             return Err(Raised);
         }

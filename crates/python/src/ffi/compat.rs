@@ -97,6 +97,12 @@ pub unsafe fn getter(descriptor: *mut ffi::PyObject) -> Option<ffi::getter> {
 
 /// `wait_for` is `async with timeout(…)`; before, it has a way of its own.
 pub const WAIT_FOR_IS_A_TIMEOUT: bool = cfg!(Py_3_12);
+/// A group counts a task that ended in its eager start at once, and not in the next turn.
+pub const GROUP_COUNTS_EAGER_AT_ONCE: bool = cfg!(all(Py_3_12, not(Py_3_14)));
+/// A group that is left lets go of its parent task and its errors.
+pub const GROUP_FORGETS: bool = cfg!(Py_3_14);
+/// A group has `cancel()`, and suppresses what its body raised.
+pub const GROUP_HAS_CANCEL: bool = cfg!(Py_3_15);
 /// `eager_start=` of tasks exists.
 pub const HAS_EAGER_START: bool = cfg!(Py_3_12);
 /// `set_exception(StopIteration())` stores a RuntimeError with it as the cause; before, it raised TypeError.

@@ -65,6 +65,10 @@ pub unsafe fn make<S: StandIn>(original: &Owned) -> Python<Owned> {
         }
         let module = Owned::new(ffi::PyUnicode_FromString(c"rondeau".as_ptr()))?;
         set(c"__module__", module.as_ptr())?;
+        if let Some(text) = S::DOC {
+            let text = Owned::new(ffi::PyUnicode_FromString(text.as_ptr()))?;
+            set(c"__doc__", text.as_ptr())?;
+        }
         if !(*fields).func_closure.is_null() {
             ffi::PyFunction_SetClosure(copy.as_ptr(), (*fields).func_closure);
         }

@@ -27,6 +27,9 @@ pub trait StandIn {
     /// Its name there.
     const NAME: &'static CStr;
 
+    /// What `__doc__` is, where asyncio's own is no example that runs.
+    const DOC: Option<&'static CStr> = None;
+
     /// The call; None leaves it to asyncio's own function, which must then find everything as it was.
     ///
     /// # Safety

@@ -54,6 +54,20 @@ struct TimeoutFunction;
 impl StandIn for TimeoutFunction {
     const MODULE: &'static CStr = c"asyncio.timeouts";
     const NAME: &'static CStr = c"timeout";
+    const DOC: Option<&'static CStr> = Some(
+        c"An asynchronous context manager that cancels what is overdue and raises TimeoutError then.
+
+`delay` is in seconds; None is for ever.
+
+>>> import rondeau
+>>> async def main():
+...     async with rondeau.timeout(10) as late:
+...         await rondeau.sleep(0)
+...     return late.expired()
+>>> rondeau.run(main())
+False
+",
+    );
 
     unsafe fn call(call: Args<'_>) -> Python<Option<Owned>> {
         // SAFETY: the arguments live.
@@ -102,6 +116,20 @@ struct TimeoutAt;
 impl StandIn for TimeoutAt {
     const MODULE: &'static CStr = c"asyncio.timeouts";
     const NAME: &'static CStr = c"timeout_at";
+    const DOC: Option<&'static CStr> = Some(
+        c"As `timeout`, with the time of the deadline.
+
+`when` is in seconds of the loop's clock (`loop.time()`); None is never.
+
+>>> import rondeau
+>>> async def main():
+...     async with rondeau.timeout_at(None) as late:
+...         await rondeau.sleep(0)
+...     return late.expired()
+>>> rondeau.run(main())
+False
+",
+    );
 
     unsafe fn call(call: Args<'_>) -> Python<Option<Owned>> {
         // SAFETY: the arguments live.

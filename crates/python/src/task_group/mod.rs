@@ -1,0 +1,12 @@
+//! `TaskGroup`.
+//!
+//! Native where all goes well: making tasks, counting those that are done, waiting for them at the end. A child that fails, a body
+//! that raises, another loop, a task factory and debug mode are asyncio's own methods on the same object (`stand_in::class`), in each
+//! version's form; `_tasks`, `_errors` and the rest are what asyncio's code makes of them.
+//!
+//! Invariant: a task that was made natively has the group as an observer until it is done.
+
+mod enter_exit;
+mod object;
+
+pub use object::{child_done, init, is_group};
