@@ -1,5 +1,7 @@
 """The arms: the event loops that are compared, each by the factory that `asyncio.Runner` takes.
 
+"native" is a program that says `import rondeau as asyncio`: Rondeau's loop, and its native forms of asyncio's names.
+
 An arm that cannot be imported is reported as not measured, with the reason; it is never left out in silence.
 """
 
@@ -17,7 +19,15 @@ ARMS: dict[str, tuple[str, str]] = {
     "rloop": ("rloop", "new_event_loop"),
     "zuvloop": ("zuvloop", "new_event_loop"),
     "rondeau": ("rondeau", "new_event_loop"),
+    "native": ("rondeau", "new_event_loop"),
 }
+PEERS = ("uvloop", "rloop", "zuvloop")
+
+
+def prepare(arm: str) -> None:
+    """What the arm's process does before the workloads are imported."""
+    if arm == "native":
+        importlib.import_module("rondeau").install()
 
 
 def factory(arm: str) -> Factory:

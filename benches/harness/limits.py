@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness.results import Results
+from harness import arms
+from harness.results import Results, Row
 
 Verdict = Literal["met", "not met", "not measured", "other Python"]
 
@@ -20,7 +21,9 @@ class Limit:
     row: str
     at_most: float
     against: str = ""
-    """The peer whose figure is the unit; empty for a limit on the figure itself."""
+    """The peer whose figure is the unit, "best" for the cheapest peer of the run; empty for a limit on the figure itself."""
+    arm: str = ""
+    """The arm that the limit is for; empty for the one that is judged."""
     growth_from: str = ""
     """Another row of the same arm whose figure is the unit: growth with the load."""
     python: str = ""
@@ -51,8 +54,9 @@ def find(limit: Limit, results: Results, subject: str) -> float | None:
     row = results.row(limit.row)
     if row is None:
         return None
+    subject = limit.arm or subject
     if limit.against:
-        spread = row.ratio(subject, limit.against)
+        spread = row.ratio(subject, best(row) if limit.against == "best" else limit.against)
         return spread.middle if spread else None
     spread = row.spread(subject)
     if spread is None or not limit.growth_from:
@@ -60,3 +64,9 @@ def find(limit: Limit, results: Results, subject: str) -> float | None:
     other = results.row(limit.growth_from)
     base = other.spread(subject) if other else None
     return spread.middle / base.middle if base and base.middle else None
+
+
+def best(row: Row) -> str:
+    """The peer with the least figure in this row; an empty name where there is none."""
+    figures = {peer: spread.middle for peer in arms.PEERS if (spread := row.spread(peer))}
+    return min(figures, key=lambda peer: figures[peer]) if figures else ""

@@ -84,7 +84,8 @@ def floors(console: Console, checked: list[Checked], subject: str) -> None:
     for each in checked:
         value = "-" if each.figure is None else f"{each.figure:.3g}"
         verdict = f"[{STYLES[each.verdict]}]{each.verdict}[/]"
-        table.add_row(each.limit.row, bound(each.limit), each.limit.python or "all", value, verdict)
+        row = f"{each.limit.row} ({each.limit.arm})" if each.limit.arm else each.limit.row
+        table.add_row(row, bound(each.limit), each.limit.python or "all", value, verdict)
     console.print(table)
     met = sum(each.verdict == "met" for each in checked)
     judged = sum(each.verdict in ("met", "not met") for each in checked)

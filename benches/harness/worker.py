@@ -69,6 +69,7 @@ def main(arm: str) -> None:
 
     try:
         make = arms.factory(arm)
+        arms.prepare(arm)
         make().close()
     except Exception as error:
         reply({"error": f"{type(error).__name__}: {error}"})

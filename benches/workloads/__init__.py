@@ -30,6 +30,7 @@ ORDER = (
     "echo_protocol",
     "echo_two_writes",
     "echo_streams",
+    "readline",
     "echo_sock",
     "echo_tls",
 )
