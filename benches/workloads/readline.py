@@ -1,4 +1,4 @@
-"""Lines of 100 bytes, a hundred at a time through a socket pair: the sender's one send() for these is counted too (2 ns a line)."""
+"""Lines of 100 bytes, a hundred at a time through a socket pair; the sender's one send() for these is counted too."""
 
 import asyncio
 import socket

@@ -18,6 +18,7 @@ mod ffi;
 mod future;
 mod gather;
 mod handle;
+mod memory;
 mod native_loop;
 mod observer;
 mod probe;
@@ -37,6 +38,7 @@ use pyo3_ffi as c;
 use std::ffi::{c_int, c_void};
 
 fn fill(module: *mut c::PyObject) -> Python<()> {
+    memory::keep_some();
     names::intern()?;
     door::open()?;
     handle::init(module)?;
