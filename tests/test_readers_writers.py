@@ -6,6 +6,8 @@ import socket
 
 import pytest
 
+import rondeau
+
 
 @pytest.fixture
 def pair():
@@ -285,3 +287,54 @@ def test_many_descriptors(run):
                 sock.close()
 
     run(main())
+
+
+def test_numbers_that_are_no_descriptors(compare):
+    async def body(note):
+        loop = asyncio.get_running_loop()
+        numbers = [-1, -(2**31) - 1, -(10**30), 2**31 - 1, 2**31, 2**32, 2**32 + 5, 2**63, 2**64, 10**30]
+        for number in [*numbers, 1.0, None, "x"]:
+            for call in (loop.add_reader, loop.remove_reader, loop.add_writer, loop.remove_writer):
+                try:
+                    note(call(number, print) if call in (loop.add_reader, loop.add_writer) else call(number))
+                except Exception as error:
+                    note(type(error).__name__, str(error))
+
+    compare(body)
+
+
+def test_a_number_that_is_cut_short_is_not_anothers(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+        with theirs:
+            with pytest.raises(OverflowError):
+                loop.add_reader(2**32 + ours.fileno(), print)
+            assert not loop.remove_reader(2**32 + ours.fileno())
+            transport.close()
+            await asyncio.sleep(0)
+
+    run(main())
+
+
+def test_a_transport_that_is_closing_keeps_its_descriptor():
+    """asyncio lets a reader in beside it, which then waits on a descriptor that is closed."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+        with theirs:
+            transport.write(bytes(5_000_000))
+            transport.close()
+            for call in (loop.add_reader, loop.add_writer):
+                with pytest.raises(RuntimeError, match=f"File descriptor {ours.fileno()} is used by transport <"):
+                    call(ours, print)
+            with pytest.raises(RuntimeError, match="is used by transport <SocketTransport closing"):
+                await loop.sock_recv(ours, 1)
+            assert not loop.remove_reader(ours)
+            transport.abort()
+            await asyncio.sleep(0)
+
+    rondeau.run(main())

@@ -11,6 +11,7 @@ sent to the native side.
 from __future__ import annotations
 
 import asyncio
+import os
 import selectors
 import signal
 import socket
@@ -147,7 +148,8 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
         """Run until `stop()` is called.
 
         Raises:
-            RuntimeError: the loop is closed or running, or another loop runs in this thread.
+            RuntimeError: the loop is closed or running, another loop runs in this thread, or this process is a fork of the
+                one that made the loop.
         """
         self._check_closed()
         self._check_running()
@@ -167,6 +169,10 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
             sys.set_asyncgen_hooks(*hooks)
             if signals:
                 self._leave_signals()
+
+    def _check_running(self) -> None:
+        self._check_process()
+        super()._check_running()
 
     def _wake_on_signals(self) -> bool:
         """Have a signal end the wait in the kernel even if it comes just before it; true if that was set up here.
@@ -394,6 +400,11 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
                 # asyncio's own code meets the same error and does what this Python does about it.
                 pass
         super()._accept_connection(protocol_factory, sock, sslcontext, server, backlog, *args, **kwargs)
+
+
+if sys.version_info < (3, 12):
+    # As asyncio has it from 3.12 on: a signal to a forked child is not to be told to the parent's loop.
+    os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
 
 
 def new_event_loop() -> EventLoop:

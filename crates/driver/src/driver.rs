@@ -12,6 +12,7 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use crate::files::Files;
+use crate::fork::Process;
 use crate::op::{Done, Op, OpId};
 use crate::poll::{Epoll, Events, Interest, WAKE};
 use crate::probe::{Backend, Choice};
@@ -30,6 +31,7 @@ pub struct Driver {
     waker: Waker,
     hot: Vec<u8>,
     together: Together,
+    process: Process,
 }
 
 impl Driver {
@@ -53,7 +55,15 @@ impl Driver {
             waker,
             hot: Vec::new(),
             together: Together::new(choice),
+            process: Process::this(),
         })
+    }
+
+    /// Whether this process is a fork of the one that made the driver, and must let it be: epoll and wake are the parent's as well.
+    #[inline]
+    #[must_use]
+    pub fn is_forked(&self) -> bool {
+        !self.process.is_this()
     }
 
     /// Watches `fd`, to be reported with `token` (any but `u64::MAX`). Callable from any thread, also during a park.
@@ -79,9 +89,12 @@ impl Driver {
     /// Stops watching `fd`. To be called before it is closed: a duplicate would keep it reported.
     ///
     /// # Errors
-    /// What `epoll_ctl(2)` failed with: `ENOENT` when it is not watched.
+    /// What `epoll_ctl(2)` failed with: `ENOENT` when it is not watched. In a forked child nothing is done: what is watched is the parent's.
     #[inline]
     pub fn remove(&self, fd: RawFd) -> io::Result<()> {
+        if self.is_forked() {
+            return Ok(());
+        }
         self.epoll
             .control(libc::EPOLL_CTL_DEL, fd, Interest::NONE, 0)
     }

@@ -5,7 +5,8 @@
 
 mod both;
 
-use rondeau_driver::{Buf, Choice, Driver, Op, Output};
+use rondeau_driver::{Buf, Choice, Driver, Events, Interest, Op, Output};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 /// Runs `child` in a fork; whether it ended well.
@@ -77,4 +78,19 @@ fn the_child_leaves_the_parents_operations_alone() {
         let [read, _] = done;
         assert_eq!(read.into_vec().unwrap(), b"still");
     }
+}
+
+#[test]
+fn the_child_leaves_what_the_parent_watches_alone() {
+    let driver = Driver::new(Choice::Auto).unwrap();
+    let (ours, theirs) = rondeau_driver::socket::pair().unwrap();
+    driver.add(ours.as_raw_fd(), Interest::READ, 7).unwrap();
+    assert!(!driver.is_forked());
+    assert!(forked(|| {
+        assert!(driver.is_forked());
+        driver.remove(ours.as_raw_fd()).unwrap();
+    }));
+    rondeau_driver::socket::send(theirs.as_raw_fd(), b"x").unwrap();
+    let mut events = Events::new();
+    assert_eq!(driver.park(&mut events, None).unwrap(), 1);
 }

@@ -7,18 +7,21 @@ use crate::ffi::{
     owned::Owned,
     types::{self, attribute},
 };
-use crate::native_loop::Loop;
+use crate::native_loop::{Loop, is_forked};
 use pyo3_ffi as ffi;
 use std::ffi::{c_int, c_void};
 use std::ptr;
 
-/// `is_running()`.
+/// `is_running()`; not in a fork of the process where it runs.
 pub unsafe extern "C" fn is_running(
     object: *mut ffi::PyObject,
     _: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
-    unsafe { answer::boolean(Loop::from_object(object).parts().thread != 0) }
+    unsafe {
+        let loop_ = Loop::from_object(object);
+        answer::boolean(loop_.parts().thread != 0 && !is_forked(loop_))
+    }
 }
 
 /// `is_closed()`.

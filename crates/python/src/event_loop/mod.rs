@@ -65,6 +65,7 @@ unsafe extern "C" fn new(
         debug: false,
         direct: true,
         plain: true,
+        process: std::process::id(),
         thread: 0,
         task_factory: ptr::null_mut(),
         no_variables: ptr::null_mut(),
@@ -184,6 +185,14 @@ unsafe extern "C" fn stop(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> 
         Loop::from_object(object).parts().stopping = true;
         answer::none(Ok(()))
     }
+}
+
+unsafe extern "C" fn check_process(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe { answer::none(crate::native_loop::check_process(Loop::from_object(object))) }
 }
 
 unsafe extern "C" fn wake(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
@@ -329,6 +338,11 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
             c"_run",
             run,
             c"_run($self, /)\n--\n\nRun turns until stop() was called.",
+        ),
+        noargs(
+            c"_check_process",
+            check_process,
+            c"_check_process($self, /)\n--\n\nRaise RuntimeError in a fork of the loop's process.",
         ),
         noargs(
             c"_write_to_self",

@@ -10,7 +10,7 @@ use crate::ffi::{
     owned::Owned,
 };
 use crate::handle;
-use crate::native_loop::{Loop, check_open};
+use crate::native_loop::{Loop, check_open, check_process};
 use crate::ready::Ready;
 use pyo3_ffi as ffi;
 use rondeau_core::Time;
@@ -105,6 +105,7 @@ unsafe fn soon(
         let made = if own_thread {
             handle::new_soon(loop_, callback, args, context)?
         } else {
+            check_process(loop_)?;
             handle::new_threadsafe(loop_, callback, args, context)?
         };
         loop_.schedule(Ready::handle(made.clone().into_ptr()));

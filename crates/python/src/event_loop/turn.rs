@@ -8,7 +8,7 @@
 
 use crate::ffi::{Python, Raised};
 use crate::native_loop::descriptors::Slot;
-use crate::native_loop::{Loop, Parts, exchange};
+use crate::native_loop::{Loop, Parts, check_process, exchange};
 use crate::ready::{Ready, Turn};
 use crate::{alarm, errors, handle, observer, sock_calls, task, transport};
 use pyo3_ffi as ffi;
@@ -46,6 +46,7 @@ pub unsafe fn run(loop_: Loop) -> Python<()> {
 unsafe fn turn(loop_: Loop) -> Python<()> {
     // SAFETY: as in `run`.
     unsafe {
+        check_process(loop_)?; // A callback may have forked: the child must not go on with the parent's work.
         park(loop_)?;
         if !loop_.parts().timers.is_empty() {
             due_timers(loop_.parts());

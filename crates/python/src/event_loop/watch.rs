@@ -10,46 +10,70 @@ use crate::ffi::{
     owned::Owned,
 };
 use crate::native_loop::Loop;
-use crate::native_loop::check_open;
+
 use crate::native_loop::descriptors::{Slot, Waiter};
-use crate::native_loop::exchange::exchange;
+use crate::native_loop::exchange::{exchange, refused};
+use crate::native_loop::{check_open, check_process};
 use crate::{errors, handle};
 use pyo3_ffi as ffi;
 use rondeau_driver::Interest;
 use std::os::fd::RawFd;
 use std::ptr;
 
-/// The descriptor of an int or of an object with `fileno()`, with the errors of `selectors`.
+/// The descriptor of an int or of an object with `fileno()`, with the errors of `selectors`; None for a number that no descriptor has.
+///
+/// # Safety
+/// `file` lives.
+unsafe fn number(file: *mut ffi::PyObject) -> Python<Option<RawFd>> {
+    // SAFETY: `file` lives; each format has one %R or %S and gets one object.
+    unsafe {
+        let number = if ffi::PyLong_Check(file) != 0 {
+            Ok(Owned::from_borrowed(file))
+        } else {
+            Owned::new(ffi::PyObject_CallMethodNoArgs(file, names().fileno))
+        };
+        let mut overflow = 0;
+        let value = match &number {
+            Ok(number) => ffi::PyLong_AsLongAndOverflow(number.as_ptr(), &mut overflow),
+            Err(Raised) => -1,
+        };
+        let number = match number {
+            Ok(number) if ffi::PyErr_Occurred().is_null() => number,
+            _ => {
+                ffi::PyErr_Clear();
+                ffi::PyErr_Format(
+                    ffi::PyExc_ValueError,
+                    c"Invalid file object: %R".as_ptr(),
+                    file,
+                );
+                return Err(Raised);
+            }
+        };
+        if overflow < 0 || (overflow == 0 && value < 0) {
+            ffi::PyErr_Format(
+                ffi::PyExc_ValueError,
+                c"Invalid file descriptor: %S".as_ptr(),
+                number.as_ptr(),
+            );
+            return Err(Raised);
+        }
+        Ok(RawFd::try_from(value).ok().filter(|_| overflow == 0))
+    }
+}
+
+/// The descriptor of `file`, to be watched.
 ///
 /// # Safety
 /// `file` lives.
 pub unsafe fn descriptor(file: *mut ffi::PyObject) -> Python<RawFd> {
-    // SAFETY: `file` lives.
+    // SAFETY: the caller's contract; OverflowError is live.
     unsafe {
-        let number = if ffi::PyLong_Check(file) != 0 {
-            ffi::PyLong_AsLong(file)
-        } else {
-            match Owned::new(ffi::PyObject_CallMethodNoArgs(file, names().fileno)) {
-                Ok(number) => ffi::PyLong_AsLong(number.as_ptr()),
-                Err(Raised) => -1,
-            }
-        };
-        if number == -1 && !ffi::PyErr_Occurred().is_null() {
-            ffi::PyErr_Clear();
-            ffi::PyErr_Format(
-                ffi::PyExc_ValueError,
-                c"Invalid file object: %R".as_ptr(),
-                file,
-            );
-            return Err(Raised);
-        }
-        match RawFd::try_from(number) {
-            Ok(fd) if fd >= 0 => Ok(fd),
-            _ => Err(raise(
-                ffi::PyExc_ValueError,
-                &format!("Invalid file descriptor: {number}"),
-            )),
-        }
+        number(file)?.ok_or_else(|| {
+            raise(
+                ffi::PyExc_OverflowError,
+                "Python int too large to convert to C int",
+            )
+        })
     }
 }
 
@@ -73,6 +97,7 @@ unsafe fn add(self_: *mut ffi::PyObject, call: Args<'_>, write: bool, name: &str
     unsafe {
         let loop_ = Loop::from_object(self_);
         check_open(loop_)?;
+        check_process(loop_)?;
         call.expect_positional(name, 2, usize::MAX)?;
         let mut context = [ptr::null_mut()];
         call.keywords(name, [names().context], &mut context)?;
@@ -80,7 +105,7 @@ unsafe fn add(self_: *mut ffi::PyObject, call: Args<'_>, write: bool, name: &str
         let fd = descriptor(call.positional[0])?;
         match exchange(loop_, fd, write, Waiter::handle(made.as_ptr())) {
             Ok(old) => cancel_old(old)?,
-            Err(error) => return Err(errors::raise_os_error(&error)),
+            Err(error) => return Err(refused(loop_, fd, &error)),
         };
         Ok(made)
     }
@@ -96,10 +121,7 @@ unsafe fn remove(
         let loop_ = Loop::from_object(self_);
         let mut found = false;
         if !loop_.parts().closed {
-            let fd = match descriptor(file) {
-                Ok(fd) => fd,
-                Err(Raised) => return Err(Raised),
-            };
+            let fd = number(file)?.unwrap_or(-1);
             if matches!(
                 loop_.parts().descriptors.get(fd),
                 Some(Slot::Handles { .. })
@@ -153,9 +175,10 @@ pub unsafe extern "C" fn watched(
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance of the type.
     unsafe {
-        let Ok(fd) = descriptor(file) else {
+        let Ok(fd) = number(file) else {
             return ptr::null_mut();
         };
+        let fd = fd.unwrap_or(-1);
         let interest = match Loop::from_object(self_).parts().descriptors.get(fd) {
             Some(Slot::Handles { interest, .. } | Slot::Transport { interest, .. }) => *interest,
             _ => Interest::NONE,

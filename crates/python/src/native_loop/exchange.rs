@@ -7,6 +7,8 @@
 
 use super::descriptors::{Pair, Slot, Waiter};
 use super::{Loop, kernel};
+use crate::errors;
+use crate::ffi::{Raised, owned::Owned};
 use pyo3_ffi as ffi;
 use rondeau_driver::{Event, Interest};
 use std::io;
@@ -55,6 +57,28 @@ pub unsafe fn exchange(loop_: Loop, fd: RawFd, write: bool, new: Waiter) -> io::
         *parts.descriptors.entry(fd) = Slot::Handles { pair, interest };
     }
     told.map(|()| old)
+}
+
+/// Raises what `exchange` failed with. A transport that is closing has its descriptor still, until its last bytes are sent.
+///
+/// # Safety
+/// The GIL is held and the loop lives.
+#[cold]
+pub unsafe fn refused(loop_: Loop, fd: RawFd, error: &io::Error) -> Raised {
+    // SAFETY: the transport is kept alive while it is named; the format has one %d and one %R.
+    unsafe {
+        if let Some(Slot::Transport { object, .. }) = loop_.parts().descriptors.get(fd) {
+            let transport = Owned::from_borrowed(object.as_ptr());
+            ffi::PyErr_Format(
+                ffi::PyExc_RuntimeError,
+                c"File descriptor %d is used by transport %R".as_ptr(),
+                fd,
+                transport.as_ptr(),
+            );
+            return Raised;
+        }
+    }
+    errors::raise_os_error(error)
 }
 
 /// Puts on the agenda who waited for what an event reports of a descriptor. A call is told once: who else waits there is asked for

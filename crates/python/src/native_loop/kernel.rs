@@ -5,8 +5,12 @@ use std::io;
 use std::os::fd::RawFd;
 
 /// Asks the kernel for `wanted` where it was asked for `asked`. A number that was closed and opened again without a word to the
-/// loop is not what it was: the kernel says ENOENT or EEXIST, and the other call is right.
+/// loop is not what it was: the kernel says ENOENT or EEXIST, and the other call is right. In a fork nothing is asked: the kernel would
+/// change what it reports to the parent.
 pub fn ask(driver: &Driver, fd: RawFd, asked: Interest, wanted: Interest) -> io::Result<()> {
+    if driver.is_forked() {
+        return Ok(());
+    }
     let token = fd as u64;
     if wanted.is_empty() {
         // A descriptor that is closed already is not registered any more.

@@ -65,6 +65,8 @@ pub struct Parts {
     pub direct: bool,
     /// `direct`, and no subclass overrides a method that native functions do without (`_plain` in loop.py).
     pub plain: bool,
+    /// The process that made the loop.
+    pub process: u32,
     /// The thread that runs the loop; 0 when it does not run.
     pub thread: u64,
     /// What `set_task_factory` was given; NULL when none. Strong.
@@ -239,6 +241,42 @@ pub unsafe fn check_open(loop_: Loop) -> Python<()> {
     } else {
         Ok(())
     }
+}
+
+/// Whether this process is a fork of the loop's. What the loop holds is the parent's then: nothing is read, sent or watched for it here.
+///
+/// # Safety
+/// The loop lives.
+#[inline]
+pub unsafe fn is_forked(loop_: Loop) -> bool {
+    // SAFETY: the caller's contract.
+    unsafe { loop_.driver().is_some_and(|driver| driver.is_forked()) }
+}
+
+/// Fails where this process is a fork of the loop's.
+///
+/// # Safety
+/// The loop lives.
+#[inline]
+pub unsafe fn check_process(loop_: Loop) -> Python<()> {
+    // SAFETY: the caller's contract.
+    unsafe {
+        if is_forked(loop_) {
+            return Err(forked(loop_.parts().process));
+        }
+    }
+    Ok(())
+}
+
+#[cold]
+fn forked(parent: u32) -> Raised {
+    let message = format!(
+        "this event loop belongs to process {parent}, and process {} is a fork of it: make a loop of its own here \
+         (asyncio.run, asyncio.Runner, rondeau.new_event_loop)",
+        std::process::id()
+    );
+    // SAFETY: RuntimeError is live.
+    unsafe { raise(ffi::PyExc_RuntimeError, &message) }
 }
 
 #[cold]

@@ -18,7 +18,11 @@ use crate::ffi::{
 };
 use crate::future::{self, cell::FutureRef, cell::State, layout::layout, outcome};
 use crate::native_loop::descriptors::{Slot, Waiter};
-use crate::native_loop::{Loop, check_open, exchange::exchange};
+use crate::native_loop::{
+    Loop, check_open, check_process,
+    exchange::{self, exchange},
+    is_forked,
+};
 use pyo3_ffi as ffi;
 use std::ptr;
 
@@ -42,7 +46,7 @@ unsafe fn running<T>(call: Call, body: impl FnOnce() -> Python<T>) -> Python<T> 
 }
 
 #[cold]
-fn refused(message: &str, value_error: bool) -> Raised {
+fn wrong(message: &str, value_error: bool) -> Raised {
     // SAFETY: both types are live.
     unsafe {
         let kind = if value_error {
@@ -63,10 +67,10 @@ pub unsafe fn send(call: Call, value: *mut ffi::PyObject) -> Python<Sent> {
     // SAFETY: the caller's contract; each borrow ends before Python code runs.
     unsafe {
         if call.fields().running {
-            return Err(refused("coroutine already executing", true));
+            return Err(wrong("coroutine already executing", true));
         }
         match call.fields().progress {
-            Progress::Over => Err(refused("cannot reuse already awaited coroutine", false)),
+            Progress::Over => Err(wrong("cannot reuse already awaited coroutine", false)),
             Progress::Waiting => resume(call),
             Progress::Fresh => {
                 if value != ffi::Py_None() {
@@ -111,7 +115,7 @@ unsafe fn pending(future: Owned) -> Python<Sent> {
     unsafe {
         let cell = FutureRef::at(future.as_ptr(), layout().future_cell).cell();
         if std::mem::replace(&mut cell.blocking, true) {
-            return Err(refused("await wasn't used with future", false));
+            return Err(wrong("await wasn't used with future", false));
         }
     }
     Ok(Sent::Pending(future))
@@ -144,8 +148,9 @@ unsafe fn wait(call: Call) -> Python<Owned> {
         };
         check_free(loop_, fd)?;
         check_open(loop_)?;
+        check_process(loop_)?;
         if fd < 0 {
-            return Err(refused(&format!("Invalid file descriptor: {fd}"), true));
+            return Err(wrong(&format!("Invalid file descriptor: {fd}"), true));
         }
         let fields = call.fields();
         fields.fd = fd;
@@ -199,7 +204,7 @@ unsafe fn watch(call: Call) -> Python<()> {
                 }
                 Ok(())
             }
-            Err(error) => Err(errors::raise_os_error(&error)),
+            Err(error) => Err(exchange::refused(loop_, fd, &error)),
         }
     }
 }
@@ -243,10 +248,10 @@ pub unsafe fn throw(call: Call, exception: Owned) -> Raised {
     // SAFETY: the caller's contract.
     unsafe {
         if call.fields().running {
-            return refused("coroutine already executing", true);
+            return wrong("coroutine already executing", true);
         }
         if call.fields().progress == Progress::Over {
-            return refused("cannot reuse already awaited coroutine", false);
+            return wrong("cannot reuse already awaited coroutine", false);
         }
         end(call);
         compat::set_raised(exception.into_ptr());
@@ -262,7 +267,7 @@ pub unsafe fn close(call: Call) -> Python<()> {
     // SAFETY: the caller's contract.
     unsafe {
         if call.fields().running {
-            return Err(refused("coroutine already executing", true));
+            return Err(wrong("coroutine already executing", true));
         }
         end(call);
         Ok(())
@@ -277,7 +282,8 @@ pub unsafe fn on_ready(loop_: Loop, object: *mut ffi::PyObject) -> Python<()> {
     // SAFETY: the future is kept alive; each borrow ends before Python code runs.
     unsafe {
         let call = Call::from_object(object);
-        if call.fields().progress != Progress::Waiting || call.fields().running {
+        if call.fields().progress != Progress::Waiting || call.fields().running || is_forked(loop_)
+        {
             return Ok(());
         }
         let future = Owned::from_borrowed(call.fields().future);
@@ -307,7 +313,6 @@ pub unsafe fn on_ready(loop_: Loop, object: *mut ffi::PyObject) -> Python<()> {
         if native.cell().state == State::Pending {
             return outcome::set_exception(native, exception.as_ptr());
         }
-        let _ = loop_;
         Ok(())
     }
 }

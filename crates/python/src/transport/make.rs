@@ -11,7 +11,7 @@ use crate::native_loop::{Loop, chunk::Chunk};
 use crate::{errors, handle};
 use pyo3_ffi as ffi;
 use rondeau_driver::{SendQueue, SockAddr, socket};
-use std::os::fd::{IntoRawFd, RawFd};
+use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
 use std::{io, ptr};
 
 /// An instance with nothing in it but its loop, descriptor and context.
@@ -238,14 +238,15 @@ unsafe fn accept_one(loop_: Loop, call: Args<'_>) -> Python<bool> {
         } else {
             ffi::PyContext_CopyCurrent()
         })?;
-        nodelay(std::os::fd::AsRawFd::as_raw_fd(&fd), Some(&peer));
+        nodelay(fd.as_raw_fd(), Some(&peer));
         if ffi::PyContext_Enter(shared.as_ptr()) != 0 {
             return Err(Raised);
         }
         let protocol = Owned::new(ffi::PyObject_CallNoArgs(factory));
         ffi::PyContext_Exit(shared.as_ptr());
         let begun = protocol.and_then(|protocol| {
-            let made = allocate(loop_, fd.into_raw_fd(), Some(peer), shared, one)?;
+            let made = allocate(loop_, fd.as_raw_fd(), Some(peer), shared, one)?;
+            let _ = fd.into_raw_fd(); // The transport's from here on.
             let begun = begin(loop_, &made, protocol.as_ptr(), server, ffi::Py_None());
             if begun.is_err() {
                 let raised = compat::take_raised();

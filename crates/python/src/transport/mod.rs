@@ -72,15 +72,14 @@ unsafe extern "C" fn transport_of(
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance of the loop's type.
     unsafe {
-        let number = ffi::PyLong_AsLong(fd);
+        let mut overflow = 0;
+        let number = ffi::PyLong_AsLongAndOverflow(fd, &mut overflow);
         if number == -1 && !ffi::PyErr_Occurred().is_null() {
             return ptr::null_mut();
         }
-        let found = match Loop::from_object(self_)
-            .parts()
-            .descriptors
-            .get(number as i32)
-        {
+        // A number that no descriptor has is no transport's either.
+        let number = i32::try_from(number).unwrap_or(-1);
+        let found = match Loop::from_object(self_).parts().descriptors.get(number) {
             Some(Slot::Transport { object, .. }) => object.as_ptr(),
             _ => ffi::Py_None(),
         };

@@ -7,7 +7,7 @@
 use super::state::{State, Transport};
 use super::write;
 use crate::ffi::{Python, Raised, compat, owned::Owned};
-use crate::native_loop::Loop;
+use crate::native_loop::{Loop, is_forked};
 use pyo3_ffi as ffi;
 use rondeau_driver::{SEND_GATHERS, TOGETHER};
 use std::io;
@@ -22,6 +22,9 @@ use std::ptr::{self, NonNull};
 pub unsafe fn send_outbox(loop_: Loop, done: Python<()>) -> Python<()> {
     // SAFETY: the list keeps the transports alive; an exception on its way out is put aside meanwhile.
     unsafe {
+        if is_forked(loop_) {
+            return done; // It is the parent's to send.
+        }
         let mut raised = if done.is_err() {
             compat::take_raised()
         } else {

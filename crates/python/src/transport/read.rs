@@ -7,7 +7,7 @@ use super::state::Transport;
 use super::{close, interest, write};
 use crate::door;
 use crate::ffi::{Python, Raised, compat, names::names, owned::Owned};
-use crate::native_loop::Loop;
+use crate::native_loop::{Loop, is_forked};
 use pyo3_ffi as ffi;
 use rondeau_driver::{Interest, Readiness, socket};
 use std::ffi::CStr;
@@ -40,7 +40,7 @@ pub unsafe fn on_ready(loop_: Loop, object: *mut ffi::PyObject) -> Python<()> {
         state.queued = false;
         let readable = std::mem::take(&mut state.readable);
         let writable = std::mem::take(&mut state.writable);
-        if state.fd < 0 {
+        if state.fd < 0 || is_forked(loop_) {
             return Ok(());
         }
         let context = own_context(transport)?;

@@ -8,7 +8,7 @@
 use super::state::Transport;
 use super::{close, flow, interest, read};
 use crate::ffi::{Python, Raised, args::raise, compat, names::names, owned::Owned};
-use crate::native_loop::chunk::Chunk;
+use crate::native_loop::{chunk::Chunk, is_forked};
 use crate::{door, errors};
 use pyo3_ffi as ffi;
 use rondeau_driver::{FLUSH_AT_ONCE, Flush, Interest, socket};
@@ -198,7 +198,8 @@ pub unsafe fn flush(transport: Transport) -> Python<()> {
             return Ok(());
         };
         let state = transport.state();
-        if state.fd < 0 || state.out.is_empty() {
+        // In a fork, what is queued is the parent's to send.
+        if state.fd < 0 || state.out.is_empty() || is_forked(loop_) {
             return Ok(());
         }
         let mut sent = std::mem::take(&mut loop_.parts().sent);
