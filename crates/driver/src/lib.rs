@@ -26,6 +26,7 @@ pub mod clock;
 mod driver;
 mod encode;
 mod errno;
+pub mod file;
 mod files;
 mod flight;
 mod fork;

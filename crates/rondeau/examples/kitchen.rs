@@ -9,20 +9,19 @@
 //!     salad     file I/O               the dressing rests in a file
 //!     dessert   a person's input       you say what goes on the cake: type it, or pipe it in
 //!
-//! The chef is the event loop: one thread, so one pair of hands. The assistants are the pool behind `spawn_blocking`;
-//! they stand beside the things that can only be waited for by standing there (the oven, the fridge, the guest). At the
-//! end the kitchen adds up how long the dishes waited and compares it with the clock on the wall. The same program in
+//! The chef is the event loop: one thread, so one pair of hands. The assistants are the pool behind `spawn_blocking`; one
+//! stands beside the only thing that must be waited for by standing there, the oven of SQLite. At the end the kitchen adds up how long the dishes waited and compares it with the clock on the wall. The same program in
 //! Python: examples/kitchen.py.
 
 use std::cell::RefCell;
 use std::error::Error;
-use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rondeau::{TcpListener, TcpStream, gather, sleep, spawn, spawn_blocking};
+use rondeau::io::stdin;
+use rondeau::{TcpListener, TcpStream, fs, gather, sleep, spawn, spawn_blocking};
 use rusqlite::functions::FunctionFlags;
 
 /// Minutes that each wait takes. How long dessert's takes is up to you.
@@ -108,28 +107,31 @@ async fn roast(kitchen: &Kitchen) -> Served {
     Ok(format!("roast {meat}"))
 }
 
+/// The dressing lies in the fridge, a file, until it has come together.
+async fn fridge(minute: Duration) -> io::Result<String> {
+    let shelf = std::env::temp_dir().join(format!("dressing-{}.txt", std::process::id()));
+    let file = fs::File::create(&shelf).await?;
+    file.write_all("herb dressing").await?;
+    file.sync_all().await?;
+    sleep(SALAD * minute).await;
+    let dressing = fs::read_to_string(&shelf).await;
+    fs::remove_file(&shelf).await?;
+    dressing
+}
+
 async fn salad(kitchen: &Kitchen) -> Served {
-    let minute = kitchen.minute;
-    let fridge = move || -> io::Result<String> {
-        let shelf = std::env::temp_dir().join(format!("dressing-{}.txt", std::process::id()));
-        let mut file = fs::File::create(&shelf)?;
-        file.write_all(b"herb dressing")?;
-        file.sync_all()?;
-        thread::sleep(SALAD * minute);
-        let dressing = fs::read_to_string(&shelf);
-        fs::remove_file(&shelf)?;
-        dressing
-    };
     kitchen.work("salad", "washes the leaves, mixes the dressing");
-    let dressing = kitchen.wait("salad", spawn_blocking(fridge)).await??;
+    let dressing = kitchen.wait("salad", fridge(kitchen.minute)).await?;
     kitchen.work("salad", "adds the croutons");
     Ok(format!("salad with {dressing}"))
 }
 
 async fn dessert(kitchen: &Kitchen) -> Served {
     kitchen.work("dessert", "bakes the cake, asks: what shall go on it?");
-    let asked = spawn_blocking(|| io::stdin().lines().next().transpose());
-    let line = kitchen.wait("dessert", asked).await??.unwrap_or_default();
+    let guest = stdin();
+    let mut said = guest.lines();
+    let line = kitchen.wait("dessert", said.next()).await?;
+    let line = line.unwrap_or_default();
     let topping = if line.trim().is_empty() {
         "icing sugar"
     } else {

@@ -38,6 +38,7 @@
 //! | the first of several | [`select!`], [`select()`], [`select_all`] |
 //! | between tasks | [`Queue`], [`Event`], [`Lock`], [`Semaphore`], [`oneshot`] |
 //! | the network | [`TcpListener`], [`TcpStream`] |
+//! | files, and a person's input | [`fs`], [`io`] |
 //!
 //! asyncio's names are used for what asyncio has, and Rust's for the rest (`spawn`, `select`, `oneshot`).
 //!
@@ -58,13 +59,15 @@
 //!
 //! # Limits
 //!
-//! Linux only. One thread a loop: for several, run several. Files go through [`spawn_blocking`]. While tasks are ready, the kernel and the
+//! Linux only. One thread a loop: for several, run several. While tasks are ready, the kernel and the
 //! timers are looked at every 64 turns or once a clock tick (1 to 4 ms), so that a sleep may end that much late.
 
 mod blocking;
 mod completed;
 mod event;
+pub mod fs;
 mod gather;
+pub mod io;
 mod line;
 mod lock;
 mod looper;

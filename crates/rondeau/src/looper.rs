@@ -14,6 +14,7 @@ use rondeau_core::{Agenda, Clock, Pace, Time, Timers};
 use rondeau_driver::{Choice, Driver, Events};
 
 use crate::blocking::Pool;
+use crate::fs::operation::Operations;
 use crate::mailbox::{Mail, Mailbox};
 use crate::net::table::Table;
 use crate::report::Reporter;
@@ -33,6 +34,10 @@ pub(crate) struct Loop {
     pub(crate) driver: RefCell<Driver>,
     pub(crate) events: RefCell<Events>,
     pub(crate) sockets: RefCell<Table>,
+    /// Operations on files that are under way.
+    pub(crate) operations: Operations,
+    /// Some of them were not given to the kernel yet.
+    pub(crate) begun: Cell<bool>,
     pub(crate) mailbox: Arc<Mailbox>,
     /// Room for the mail of one collection.
     pub(crate) letters: Cell<Vec<Mail>>,
@@ -143,6 +148,8 @@ impl Loop {
             driver: RefCell::new(driver),
             events: RefCell::new(Events::new()),
             sockets: RefCell::new(Table::default()),
+            operations: Operations::default(),
+            begun: Cell::new(false),
             mailbox,
             letters: Cell::default(),
             pool: Pool::new(threads, nudge),

@@ -14,6 +14,7 @@ impl Loop {
     #[inline]
     pub(crate) fn turn(&self) {
         self.collect_mail();
+        self.begin_operations();
         let ready = !self.agenda.borrow().is_empty();
         let next_due = if ready {
             None
@@ -52,9 +53,9 @@ impl Loop {
     }
 
     /// With a virtual clock: if neither a socket nor another thread has anything, moves on to the next timer. While
-    /// blocking work is under way the clock stands still, since nobody can say when it would have ended.
+    /// blocking work or an operation on a file is under way the clock stands still, since nobody can say when it would have ended.
     fn skip_ahead(&self) {
-        if self.pool.busy() {
+        if self.pool.busy() || self.has_operations() {
             return self.wait(None);
         }
         self.ask(Some(Duration::ZERO));
@@ -84,7 +85,11 @@ impl Loop {
                 socket.report(event.readiness);
             }
         }
+        let woken = events.woken();
         drop(events);
+        if woken {
+            self.end_operations();
+        }
         self.collect_mail();
         self.fire_timers();
     }
