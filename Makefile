@@ -16,7 +16,7 @@ TYPED := python/rondeau tests/typing examples
 # Test runs of one Python: both drivers, unless told. `default` leaves the choice to the probe.
 DRIVERS ?= default epoll
 
-.PHONY: help run build test test-rust test-python conformance check format bench bench-rust clean
+.PHONY: help run build test test-rust test-python conformance faults check format bench bench-rust clean
 
 help:
 	@echo 'make run          build, then cook the kitchen in Python and in Rust'
@@ -25,6 +25,7 @@ help:
 	@echo 'make test-rust    only these'
 	@echo 'make test-python  only these; TESTS="tests/test_tcp.py -k echo" picks some'
 	@echo 'make conformance  the own asyncio tests of the interpreter, on Rondeau; ONLY="test_events" picks some, NATIVE=1 tests all that is native'
+	@echo 'make faults       fail each system call in turn and look at what is left; FAULTS="--only streams --call accept" picks some'
 	@echo 'make check        formatting, clippy, rustdoc, ruff, mypy'
 	@echo 'make format       let rustfmt and ruff have their way'
 	@echo 'make bench        Python: the table of ratios; ONLY="echo" picks some, FULL=1 takes all sizes, JSON=file keeps the figures'
@@ -77,6 +78,9 @@ test-python: build
 # The tests are the interpreter's: PY must have its package `test` (Debian: libpythonX.Y-testsuite).
 conformance: build
 	$(PYTHON) conformance/run.py $(if $(NATIVE),--native) $(foreach text,$(ONLY),--only $(text))
+
+faults: build
+	$(PYTHON) -W ignore faults/sweep.py $(FAULTS)
 
 check: $(VENV)/.ready
 	cargo fmt --check

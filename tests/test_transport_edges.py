@@ -1,6 +1,7 @@
 """What ends badly where a transport is taken for granted: foreign numbers, odd buffers, failing closes, interrupted files."""
 
 import asyncio
+import errno
 import gc
 import os
 import resource
@@ -12,7 +13,7 @@ import weakref
 import pytest
 
 import rondeau
-from protocols import Recorder, served
+from protocols import Recorder, connect, served
 
 
 async def connected(kind=asyncio.Protocol):
@@ -274,3 +275,22 @@ def test_a_program_keeps_what_it_likes_on_a_transport(run):
     gone = run(main())
     gc.collect()
     assert gone() is None
+
+
+def test_the_socket_of_a_lost_connection(compare):
+    """It is closed, and says so as a closed socket does; it is not missing."""
+
+    async def body(note):
+        async with served() as (address, _):
+            transport, protocol = await connect(address)
+            transport.abort()
+            await protocol.gone
+            sock = transport.get_extra_info("socket")
+            note(sock.fileno())
+            for use in (sock.getsockname, lambda: sock.getsockopt(1, 4)):
+                try:
+                    use()
+                except OSError as error:
+                    note(error.errno)
+
+    assert compare(body) == [-1, errno.EBADF, errno.EBADF]

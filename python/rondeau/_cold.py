@@ -7,6 +7,7 @@ reads the same report.
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import socket
 import sys
@@ -151,8 +152,20 @@ def adopt(fd: int) -> socket.socket:
     return sock
 
 
+@functools.cache
+def _closed_socket() -> socket.socket:
+    """One for all: made when first asked for, since only a real one fails as a closed socket does."""
+    with socket.socket() as sock:
+        return sock
+
+
 def transport_socket(sock: Any) -> Any:
-    """What `get_extra_info("socket")` gives: a socket that cannot be closed behind the transport's back."""
+    """What `get_extra_info("socket")` gives: a socket that cannot be closed behind the transport's back.
+
+    Where the connection has ended (None), it is a closed one: no number, and OSError from every call.
+    """
+    if sock is None:
+        sock = _closed_socket()
     return trsock.TransportSocket(sock)
 
 

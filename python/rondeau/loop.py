@@ -153,10 +153,10 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
         """
         self._check_closed()
         self._check_running()
-        self._set_coroutine_origin_tracking(self._debug)
         hooks = sys.get_asyncgen_hooks()
         signals = self._wake_on_signals()
         try:
+            self._set_coroutine_origin_tracking(self._debug)
             self._thread_id = threading.get_ident()
             sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook)
             events._set_running_loop(self)
@@ -209,8 +209,18 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
         self._internal_fds += 1  # the driver's own
 
     def _ensure_self_pipe(self) -> None:
-        if self._ssock is None:
+        if self._ssock is not None:
+            return
+        before = self._internal_fds
+        try:
             super()._make_self_pipe()
+        except BaseException:  # Half made, it would be taken for whole the next time.
+            for sock in (self._ssock, self._csock):
+                if sock is not None:
+                    sock.close()
+            self._ssock = self._csock = None
+            self._internal_fds = before
+            raise
 
     def _close_self_pipe(self) -> None:
         if self._ssock is not None:

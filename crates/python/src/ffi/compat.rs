@@ -121,6 +121,9 @@ pub const INLINE_VALUES_FLAG: std::ffi::c_ulong = if cfg!(Py_3_13) { 1 << 2 } el
 /// `writelines` is a method of its own, with errors that name it; before, it joined the list for `write`.
 pub const WRITELINES_STANDS_ALONE: bool = cfg!(Py_3_12);
 
+/// A debug interpreter, which counts every reference there is: none may be left out, not even an object's last.
+pub const COUNTS_REFERENCES: bool = cfg!(py_sys_config = "Py_REF_DEBUG");
+
 /// None, True and False are immortal (PEP 683): references to them need not be counted.
 pub const SINGLETONS_ARE_IMMORTAL: bool = cfg!(Py_3_12);
 

@@ -127,7 +127,10 @@ pub unsafe fn leave_agenda(handle: *mut ffi::PyObject) {
     unsafe {
         let timer = is(handle, &TIMER);
         if timer || is(handle, &HANDLE) || is(handle, &THREADSAFE) {
-            if ffi::Py_REFCNT(handle) == 1 && (*slot(handle, door().slots.weak)).is_null() {
+            if !compat::COUNTS_REFERENCES
+                && ffi::Py_REFCNT(handle) == 1
+                && (*slot(handle, door().slots.weak)).is_null()
+            {
                 // What DECREF comes to, without the way through the type (2 ns).
                 return types::dealloc(handle);
             }

@@ -15,7 +15,8 @@ use std::io;
 use std::os::fd::RawFd;
 
 /// Notes `new` (borrowed; the table takes a reference) for one side of `fd` and tells the kernel; returns who waited there before,
-/// with the table's reference. After an error nothing has changed.
+/// with the table's reference. After an error nothing has changed; nobody (`NOBODY`) always comes in, and where the kernel does not
+/// take it, `tell` asks again when it reports.
 ///
 /// # Safety
 /// The GIL is held and the objects live. No Python code runs.
@@ -43,16 +44,17 @@ pub unsafe fn exchange(loop_: Loop, fd: RawFd, write: bool, new: Waiter) -> io::
     } else {
         kernel::ask(driver, fd, asked, wanted)
     };
-    match &told {
-        // SAFETY: the caller's object lives.
-        Ok(()) => unsafe { ffi::Py_XINCREF(new.object) },
-        Err(_) => *pair.side(write) = old,
-    }
     let interest = if told.is_ok() && !silent {
         wanted
     } else {
         asked
     };
+    let told = if new.waits() { told } else { Ok(()) };
+    match &told {
+        // SAFETY: the caller's object lives.
+        Ok(()) => unsafe { ffi::Py_XINCREF(new.object) },
+        Err(_) => *pair.side(write) = old,
+    }
     if interest != Interest::NONE {
         *parts.descriptors.entry(fd) = Slot::Handles { pair, interest };
     }
@@ -110,6 +112,11 @@ pub unsafe fn tell(loop_: Loop, fd: RawFd, event: Event) {
             {
                 *interest = left | Interest::ONCE;
             }
+        } else if *interest != pair.interest()
+            && let Some(driver) = loop_.driver()
+            && kernel::ask(driver, fd, *interest, pair.interest()).is_ok()
+        {
+            *interest = pair.interest();
         }
         if readable {
             parts.agenda.push(pair.reader.ready());

@@ -57,7 +57,7 @@ pub unsafe fn get(
                 None => Ok(Owned::from_borrowed(default)),
             };
         }
-        if is(c"socket") && transport.state().fd >= 0 {
+        if is(c"socket") {
             return transport_socket(transport);
         }
         Ok(Owned::from_borrowed(default))
@@ -76,6 +76,7 @@ pub unsafe fn extra_slot<'a>(transport: Transport) -> &'a mut *mut ffi::PyObject
 unsafe fn transport_socket(transport: Transport) -> Python<Owned> {
     // SAFETY: the dict is stored before Python runs again.
     unsafe {
+        // After the end (None) a closed one, as in asyncio: every call on it raises OSError.
         let sock = python_socket(transport)?;
         let made = door::cold(c"transport_socket", &[sock.as_ptr()])?;
         if (*extra_slot(transport)).is_null() {

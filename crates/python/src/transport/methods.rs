@@ -2,7 +2,7 @@
 //! TLS, sendfile and repr code reads. Each unpacks its arguments and asks the file whose subject it is.
 
 use super::state::Transport;
-use super::{close, extra, flow, interest, make, write};
+use super::{close, extra, flow, interest, make, read, write};
 use crate::door;
 use crate::ffi::{
     Python, Raised, answer,
@@ -96,8 +96,9 @@ unsafe fn pause(transport: Transport) -> Python<()> {
             return Ok(());
         }
         transport.state().paused = true;
-        interest::want(transport, Interest::READ, false)
-            .map_err(|error| crate::errors::raise_os_error(&error))
+        // Where the kernel does not take it, it is told again when it reports.
+        let _ = interest::want(transport, Interest::READ, false);
+        Ok(())
     }
 }
 
@@ -112,14 +113,19 @@ unsafe fn resume(transport: Transport) -> Python<()> {
     }
 }
 
+/// A connection that cannot be watched would be silent for ever, and mostly nobody waits for the answer (the loop's own callback
+/// starts it, TLS resumes it): it ends with the error, as where a read fails.
 unsafe fn start(transport: Transport) -> Python<()> {
     // SAFETY: each borrow ends before Python runs.
     unsafe {
         if !reading(transport) {
             return Ok(());
         }
-        interest::want(transport, Interest::READ, true)
-            .map_err(|error| crate::errors::raise_os_error(&error))
+        let Err(error) = interest::want(transport, Interest::READ, true) else {
+            return Ok(());
+        };
+        crate::errors::raise_os_error(&error);
+        read::fatal(transport, c"Fatal read error on socket transport")
     }
 }
 

@@ -49,7 +49,13 @@ pub unsafe fn on_ready(loop_: Loop, object: *mut ffi::PyObject) -> Python<()> {
         }
         let mut done = Ok(());
         if readable && interest::current(transport).contains(Interest::READ) {
-            done = read(loop_, transport);
+            done = if transport.state().closing || transport.state().paused {
+                // The kernel did not take it when it was told to report no more.
+                let _ = interest::want(transport, Interest::READ, false);
+                Ok(())
+            } else {
+                read(loop_, transport)
+            };
         }
         if done.is_ok() && writable && interest::current(transport).contains(Interest::WRITE) {
             done = write::on_writable(transport);
