@@ -25,9 +25,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncio.base_events import Server
     from collections.abc import Callable, Iterator
+    from concurrent.futures import Executor
     from contextvars import Context
-    from typing import Any, TypeVarTuple
+    from typing import Any, TypeVar, TypeVarTuple
 
+    T = TypeVar("T")
     Ts = TypeVarTuple("Ts")
 
 
@@ -232,6 +234,38 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
 
     def _run_once(self) -> None:
         raise NotImplementedError("rondeau.EventLoop._run_once: the native loop has no single Python turn; use run_forever")
+
+    # Threads
+
+    def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
+        """Have a thread of the executor call `func(*args)`; None is the loop's own pool.
+
+        Returns:
+            A future with the result.
+
+        Raises:
+            RuntimeError: the loop is closed, or its pool was shut down.
+        """
+        if executor is None and self._plain:
+            pool = self._default_executor
+            if pool is None or type(pool) is self._pool:
+                self._check_closed()
+                if self._debug:
+                    self._check_callback(func, "run_in_executor")
+                self._check_default_executor()
+                if pool is None:
+                    pool = self._default_executor = self._make_pool()
+                return pool.call(self, func, args)  # type: ignore[no-any-return]
+        return super().run_in_executor(executor, func, *args)
+
+    _pool: Any = None
+
+    def _make_pool(self) -> Any:
+        # Late, as asyncio imports `concurrent.futures.thread` late.
+        from .executor import ThreadPool
+
+        EventLoop._pool = ThreadPool
+        return ThreadPool(thread_name_prefix="asyncio")
 
     # Descriptors
 

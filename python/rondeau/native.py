@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 NATIVE: dict[str, str] = {
     "TaskGroup": "_core",
     "Timeout": "_core",
+    "create_task": "_core",
+    "ensure_future": "_core",
     "gather": "_core",
     "sleep": "_core",
     "timeout": "_core",

@@ -8,7 +8,7 @@ use crate::future::cell::{FutureRef, State};
 use crate::future::layout::layout;
 use crate::future::outcome;
 use crate::native_loop::Loop;
-use crate::{observer, timeout};
+use crate::{executor, observer, timeout};
 use pyo3_ffi as ffi;
 
 /// Runs an alarm. Err only for what must leave the loop.
@@ -22,6 +22,8 @@ pub unsafe fn run(loop_: Loop, object: *mut ffi::PyObject) -> Python<()> {
         let object = Owned::from_owned(object);
         let done = if ffi::Py_TYPE(object.as_ptr()) == layout().future {
             wake(FutureRef::at(object.as_ptr(), layout().future_cell))
+        } else if executor::is_job(object.as_ptr()) {
+            executor::run_alarm(object.as_ptr())
         } else {
             debug_assert!(timeout::is_timeout(object.as_ptr()));
             timeout::run_alarm(loop_, object.as_ptr())

@@ -11,9 +11,11 @@ compile_error!("rondeau speaks to Linux only: epoll, eventfd, io_uring");
 mod address;
 mod alarm;
 mod coroutine;
+mod create_task;
 mod door;
 mod errors;
 mod event_loop;
+mod executor;
 mod ffi;
 mod future;
 mod gather;
@@ -54,6 +56,8 @@ fn fill(module: *mut c::PyObject) -> Python<()> {
     timeout::init(module)?;
     wait_for::init(module)?;
     task_group::init(module)?;
+    create_task::init(module)?;
+    executor::init(module)?;
     Ok(())
 }
 

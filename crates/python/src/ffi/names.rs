@@ -34,7 +34,7 @@ names! {
     get_buffer, buffer_updated, close, detach, fileno, get_loop, throw, set_exception, _loop, msg,
     sock, n, buf, bufsize, nbytes, data, address, recv, recv_into, recvfrom, recvfrom_into, send, sendto, accept,
     connect, getsockopt, gettimeout, setblocking, _ensure_fd_no_transport,
-    limit, file, register, _abort, _on_task_done, delay, when, time, fut, timeout, return_exceptions, acquire, release, is_running, message, future, task, source_traceback,
+    limit, file, register, loop_ = "loop", run, _abort, _on_task_done, delay, when, time, fut, timeout, return_exceptions, acquire, release, is_running, message, future, task, source_traceback,
     pending = "PENDING", finished = "FINISHED", cancelled_ = "CANCELLED",
 }
 

@@ -223,6 +223,11 @@ pub unsafe fn text(name: *mut ffi::PyObject) -> Python<Owned> {
 unsafe fn loop_is_running(task: TaskRef) -> Python<bool> {
     // SAFETY: the loop is kept alive by the task.
     unsafe {
+        if let Some(loop_) = task.future().direct_loop()
+            && loop_.parts().plain
+        {
+            return Ok(loop_.parts().thread != 0);
+        }
         let answer = Owned::new(ffi::PyObject_CallMethodNoArgs(
             task.future().cell().loop_,
             names().is_running,

@@ -20,6 +20,7 @@ mod methods;
 #[cfg(Py_3_14)]
 mod probe;
 mod registry;
+pub mod request;
 mod samples;
 mod step;
 mod wait;

@@ -16,8 +16,8 @@ use crate::future::cell::{Entry, State, clear_slot, set_slot};
 use crate::future::layout::layout;
 use crate::future::outcome;
 use crate::stand_in::class;
-use crate::task::{self, awaited_by, cancel as task_cancel, cell::TaskRef, current};
-use crate::{gather, observer, running};
+use crate::task::{awaited_by, cancel as task_cancel, cell::TaskRef, current, request::Request};
+use crate::{observer, running};
 use pyo3_ffi as ffi;
 use std::ffi::{c_int, c_void};
 use std::mem::offset_of;
@@ -161,30 +161,13 @@ unsafe extern "C" fn create_task(
 unsafe fn native_task(object: *mut ffi::PyObject, call: Args<'_>) -> Python<Option<Owned>> {
     // SAFETY: no borrow lives while Python code runs.
     unsafe {
-        let [coro] = *call.positional else {
+        let Some(request) = Request::read(&call) else {
             return Ok(None);
         };
-        let mut options = [ptr::null_mut(); 2];
-        if call.keyword_count() != 0
-            && call
-                .keywords("create_task", [names().name, names().context], &mut options)
-                .is_err()
-        {
-            ffi::PyErr_Clear();
-            return Ok(None);
-        }
-        let [name, context] = options.map(|given| {
-            if given == ffi::Py_None() {
-                ptr::null_mut()
-            } else {
-                given
-            }
-        });
         let group = fields(object);
         let open = group.entered == ffi::Py_True()
             && group.aborting == ffi::Py_False()
-            && is_group(object)
-            && gather::is_coroutine(coro);
+            && is_group(object);
         let Some(count) = task_count(object).filter(|_| open) else {
             return Ok(None);
         };
@@ -194,13 +177,9 @@ unsafe fn native_task(object: *mut ffi::PyObject, call: Args<'_>) -> Python<Opti
         let Some(loop_) = running::as_plain(group.loop_) else {
             return Ok(None);
         };
-        let Some(eager) = task::factory::native(loop_) else {
+        let Some(made) = request.make(loop_)? else {
             return Ok(None);
         };
-        if eager && !name.is_null() {
-            return Ok(None);
-        }
-        let made = Owned::new(task::new(loop_, coro, name, context, eager))?;
         add(object, &made)?;
         Ok(Some(made))
     }

@@ -1,0 +1,305 @@
+//! The queue between a loop and its threads, and what a thread does: `_core.JobQueue`.
+//!
+//! `put`, `get_nowait` and `put(None)` are what `concurrent.futures` does with the queue of a pool (`shutdown`, and the joining of
+//! threads when the interpreter ends). An item is a job, or anything with a `run()` (what `submit` makes).
+
+use super::job;
+use crate::ffi::{
+    Python, Raised, answer,
+    args::raise_type_error,
+    gil::GilCell,
+    names::names,
+    owned::Owned,
+    types::{self, Type},
+};
+use crate::native_loop::{Loop, loop_type};
+use pyo3_ffi as ffi;
+use std::collections::VecDeque;
+use std::ffi::{c_int, c_void};
+use std::ptr::{self, NonNull};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// An item, a strong reference. Only counted, never looked at, without the GIL.
+struct Item(NonNull<ffi::PyObject>);
+
+// SAFETY: the pointer crosses threads; whoever takes it out uses it under the GIL only.
+unsafe impl Send for Item {}
+
+#[derive(Default)]
+struct State {
+    items: VecDeque<Item>,
+    /// Threads that wait for an item.
+    idle: usize,
+    /// No item will come: threads end when none is left.
+    closing: bool,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    arrived: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that can panic runs under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an item; true if no thread is left for it.
+    fn push(&self, item: Item) -> bool {
+        let mut state = self.lock();
+        state.items.push_back(item);
+        let short = state.items.len() > state.idle;
+        drop(state);
+        self.arrived.notify_one();
+        short
+    }
+
+    fn close(&self) {
+        self.lock().closing = true;
+        self.arrived.notify_all();
+    }
+
+    /// The next item; waits for one, without the GIL. None: the queue closed.
+    fn wait(&self) -> Option<Item> {
+        let mut state = self.lock();
+        loop {
+            if let Some(item) = state.items.pop_front() {
+                return Some(item);
+            }
+            if state.closing {
+                return None;
+            }
+            state.idle += 1;
+            state = self
+                .arrived
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
+        }
+    }
+}
+
+#[repr(C)]
+struct QueueObject {
+    ob_base: ffi::PyObject,
+    shared: Arc<Shared>,
+}
+
+static TYPE: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());
+
+unsafe fn shared<'a>(object: *mut ffi::PyObject) -> &'a Arc<Shared> {
+    // SAFETY: the caller has a live queue, whose field is never replaced.
+    unsafe { &(*object.cast::<QueueObject>()).shared }
+}
+
+unsafe extern "C" fn new(
+    kind: *mut ffi::PyTypeObject,
+    _: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: the field is written before anyone else sees the instance; no collection can run in between.
+    unsafe {
+        let object = ffi::PyType_GenericAlloc(kind, 0);
+        if !object.is_null() {
+            (&raw mut (*object.cast::<QueueObject>()).shared).write(Arc::default());
+        }
+        object
+    }
+}
+
+fn item(object: Owned) -> Item {
+    // SAFETY: an owned reference is not NULL.
+    Item(unsafe { NonNull::new_unchecked(object.into_ptr()) })
+}
+
+/// `call(loop, function, args)`: a job on its way, its future, and whether there should be another thread: `(future, short)`.
+unsafe extern "C" fn call(
+    object: *mut ffi::PyObject,
+    args: *mut *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython's calling convention; the types are checked before they are relied on.
+    unsafe {
+        if count != 3
+            || ffi::PyObject_TypeCheck(*args, loop_type()) == 0
+            || ffi::PyTuple_CheckExact(*args.add(2)) == 0
+        {
+            raise_type_error("call() takes a native loop, a function and a tuple");
+            return ptr::null_mut();
+        }
+        let made = job::new(Loop::from_object(*args), *args.add(1), *args.add(2));
+        answer::object(made.and_then(|(job, future)| {
+            let short = shared(object).push(item(job));
+            let short = if short {
+                ffi::Py_True()
+            } else {
+                ffi::Py_False()
+            };
+            Owned::new(ffi::PyTuple_Pack(2, future.as_ptr(), short))
+        }))
+    }
+}
+
+/// `put(item)`: something with `run()`, or None: no more will come. Returns whether there should be another thread.
+unsafe extern "C" fn put(
+    object: *mut ffi::PyObject,
+    given: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe {
+        if given == ffi::Py_None() {
+            shared(object).close();
+            return answer::boolean(false);
+        }
+        answer::boolean(shared(object).push(item(Owned::from_borrowed(given))))
+    }
+}
+
+/// `get_nowait()`: raises `queue.Empty` where there is no item.
+unsafe extern "C" fn get_nowait(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance; the lock is not held while Python runs.
+    unsafe {
+        let first = shared(object).lock().items.pop_front();
+        if let Some(item) = first {
+            return item.0.as_ptr();
+        }
+        let empty = crate::door::import(c"queue")
+            .and_then(|queue| crate::door::attribute(&queue, c"Empty"));
+        if let Ok(empty) = empty {
+            ffi::PyErr_SetNone(empty.as_ptr());
+        }
+        ptr::null_mut()
+    }
+}
+
+/// `work()`: what a thread runs, until the queue closes.
+unsafe extern "C" fn work(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance; the shared part outlives it. Items are used under the GIL only.
+    unsafe {
+        let shared = Arc::clone(shared(object));
+        loop {
+            let at_hand = shared.lock().items.pop_front();
+            let next = match at_hand {
+                Some(item) => Some(item),
+                None => {
+                    let thread = ffi::PyEval_SaveThread();
+                    let next = shared.wait();
+                    ffi::PyEval_RestoreThread(thread);
+                    next
+                }
+            };
+            let Some(item) = next else {
+                return answer::none(Ok(()));
+            };
+            run(Owned::from_owned(item.0.as_ptr()));
+        }
+    }
+}
+
+unsafe fn run(item: Owned) {
+    // SAFETY: the item is kept alive.
+    unsafe {
+        if job::is_job(item.as_ptr()) {
+            job::run(item.as_ptr());
+        } else if Owned::new(ffi::PyObject_CallMethodNoArgs(item.as_ptr(), names().run)).is_err() {
+            ffi::PyErr_WriteUnraisable(item.as_ptr());
+        }
+    }
+}
+
+unsafe extern "C" fn traverse(
+    object: *mut ffi::PyObject,
+    visit: ffi::visitproc,
+    arg: *mut c_void,
+) -> c_int {
+    // SAFETY: the collector calls this on an instance, under the GIL, and runs no Python code while it visits.
+    unsafe {
+        let mut result = visit(ffi::Py_TYPE(object).cast(), arg);
+        for item in &shared(object).lock().items {
+            if result == 0 {
+                result = visit(item.0.as_ptr(), arg);
+            }
+        }
+        result
+    }
+}
+
+unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {
+    // SAFETY: the items are taken out before they are released, without the lock.
+    unsafe {
+        let items = std::mem::take(&mut shared(object).lock().items);
+        for item in items {
+            ffi::Py_DECREF(item.0.as_ptr());
+        }
+    }
+    0
+}
+
+unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
+    // SAFETY: the last reference is gone: no thread works, since `work` holds one.
+    unsafe {
+        ffi::PyObject_GC_UnTrack(object.cast());
+        clear(object);
+        ptr::drop_in_place(&raw mut (*object.cast::<QueueObject>()).shared);
+        crate::future::lifecycle::free(ffi::Py_TYPE(object), object);
+    }
+}
+
+/// Makes the type and adds it to the module.
+pub fn init(module: *mut ffi::PyObject) -> Python<()> {
+    let kind = Type {
+        name: c"rondeau._core.JobQueue",
+        size: size_of::<QueueObject>(),
+        flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_IMMUTABLETYPE,
+        slots: vec![
+            (
+                ffi::Py_tp_doc,
+                c"JobQueue()\n--\n\nCalls on their way from loops to threads.".as_ptr()
+                    as *mut c_void,
+            ),
+            (ffi::Py_tp_new, new as *mut c_void),
+            (ffi::Py_tp_traverse, traverse as *mut c_void),
+            (ffi::Py_tp_clear, clear as *mut c_void),
+            (ffi::Py_tp_dealloc, dealloc as *mut c_void),
+            (
+                ffi::Py_tp_methods,
+                types::table([
+                    types::fast(
+                        c"call",
+                        call,
+                        c"call($self, loop, function, args, /)\n--\n\nHave a thread call it; return (future, whether a thread is missing).",
+                    ),
+                    types::one(
+                        c"put",
+                        put,
+                        c"put($self, item, /)\n--\n\nHave a thread call item.run(); None ends the threads. Return whether a thread is missing.",
+                    ),
+                    types::noargs(
+                        c"get_nowait",
+                        get_nowait,
+                        c"get_nowait($self, /)\n--\n\nTake an item back.",
+                    ),
+                    types::noargs(
+                        c"work",
+                        work,
+                        c"work($self, /)\n--\n\nRun what comes, until None was put.",
+                    ),
+                ]),
+            ),
+        ],
+    };
+    // SAFETY: the slots match their numbers and the size is the instance struct's; the import runs alone.
+    unsafe {
+        let kind = kind.build(ptr::null_mut())?;
+        if ffi::PyModule_AddType(module, kind.as_ptr().cast()) != 0 {
+            return Err(Raised);
+        }
+        *TYPE.get() = kind.into_ptr().cast();
+    }
+    Ok(())
+}
