@@ -140,6 +140,7 @@ def test_importing_loads_little_more_than_asyncio():
     assert set(loaded) - {"__future__", "rondeau._cold"} == {
         "rondeau",
         "rondeau._core",
+        "rondeau._tls",
         "rondeau.loop",
         "rondeau.native",
         "rondeau.runners",

@@ -1,21 +1,12 @@
-"""TLS with the user's own SSLContext: asyncio's protocol does the work, on the loop's transports."""
+"""TLS with the program's own SSLContext: connections, streams, and a certificate that nobody vouches for."""
 
 import asyncio
 import ssl
-from pathlib import Path
 
 import pytest
 
 from protocols import Echo, Recorder
-
-CERTIFICATE = Path(__file__).with_name("localhost.pem")  # Self-signed, for these tests alone, valid for a century.
-
-
-def contexts():
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(CERTIFICATE)
-    client = ssl.create_default_context(cafile=CERTIFICATE)
-    return server, client
+from tls_peers import contexts
 
 
 @pytest.mark.parametrize("size", [1, 65_536, 1_048_576])

@@ -17,9 +17,11 @@ from asyncio import timeout_at as timeout_at
 from asyncio import wait_for as wait_for
 from asyncio.base_events import Server
 from asyncio.transports import _FlowControlMixin
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
 from contextvars import Context
 from socket import socket
+from ssl import MemoryBIO, SSLObject
 from typing import Any, TypeVar, TypeVarTuple
 
 from _typeshed import ReadableBuffer, WriteableBuffer
@@ -28,7 +30,7 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 def probe() -> dict[str, str]:
-    """Which back ends serve here: `driver` (sockets), `files`, and the `reason` for the latter."""
+    """Which back ends serve here: `driver` (sockets), `files`, and the `reason` for the latter; how `tls` records go."""
 
 def own_methods(cls: type[T], /) -> type[T]:
     """Put the hot methods on a subclass of EventLoop itself, where CPython finds them sooner; return it."""
@@ -62,6 +64,40 @@ class SocketCall(Coroutine[Any, Any, T]):
     def throw(self, typ: Any, val: Any = None, tb: Any = None, /) -> Any: ...
     def close(self) -> None: ...
     def __await__(self) -> Generator[Any, Any, T]: ...
+
+class TlsProtocol:
+    # In front of asyncio.sslproto.SSLProtocol; the fields are those that its code names.
+    _app_protocol: Any
+    _app_protocol_is_buffer: bool
+    _app_reading_paused: bool
+    _app_writing_paused: bool
+    _incoming: MemoryBIO
+    _incoming_high_water: float
+    _incoming_low_water: float
+    _outgoing: MemoryBIO
+    _outgoing_high_water: float
+    _outgoing_low_water: float
+    _ssl_reading_paused: bool
+    _ssl_writing_paused: bool
+    _sslobj: SSLObject
+    _state: Any
+    _straight: bool
+    _transport: asyncio.BaseTransport | None
+    _write_backlog: deque[Any]
+    _write_buffer_size: int
+    def _do_read(self) -> None: ...
+    def _do_write(self) -> None: ...
+    def _process_outgoing(self) -> None: ...
+    def _control_app_writing(self) -> None: ...
+    def _control_ssl_reading(self) -> None: ...
+
+class TlsTransport(_FlowControlMixin, asyncio.Transport):
+    # In front of asyncio.sslproto._SSLProtocolTransport.
+    _closed: bool
+    _ssl_protocol: Any
+    def write(self, data: bytes | bytearray | memoryview, /) -> None: ...
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview], /) -> None: ...
+    def is_closing(self) -> bool: ...
 
 class EventLoop:
     # What a program calls.

@@ -22,6 +22,7 @@ def report() -> str:
         "sockets": found.pop("driver"),
         "files": found.pop("files"),
         "because": found.pop("reason"),
+        "TLS records": found.pop("tls"),
         **{str(key): value for key, value in found.items()},
         "RONDEAU_DRIVER": os.environ.get("RONDEAU_DRIVER", "not set (epoll and uring are understood)"),
     }

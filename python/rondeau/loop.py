@@ -17,9 +17,9 @@ import signal
 import socket
 import sys
 import threading
-from asyncio import constants, events, sslproto
+from asyncio import constants, events
 
-from rondeau import _cold, _core
+from rondeau import _cold, _core, _tls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -351,7 +351,7 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
         context: Context | None = None,
     ) -> asyncio.Transport:
         self._ensure_fd_no_transport(rawsock)
-        ssl_protocol = sslproto.SSLProtocol(
+        ssl_protocol = _tls.SSLProtocol(
             self,
             protocol,
             sslcontext,
@@ -364,6 +364,30 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
         self._transport_for(rawsock, ssl_protocol, None, extra, server, context)
         transport: asyncio.Transport = ssl_protocol._app_transport
         return transport
+
+    async def start_tls(
+        self,
+        transport: Any,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: Any,
+        **options: Any,
+    ) -> asyncio.Transport | None:
+        """Encrypt a connection that is open already; return the transport to use from now on. See asyncio.
+
+        Args:
+            transport: of this loop; may be a TLS transport itself.
+            protocol: gets the decrypted data.
+            sslcontext: an `ssl.SSLContext`.
+            options: `server_side`, `server_hostname`, `ssl_handshake_timeout`, `ssl_shutdown_timeout` (seconds), as in asyncio.
+
+        Raises:
+            TypeError: the context or the transport is of the wrong kind.
+            ssl.SSLError, ConnectionError: the handshake failed.
+        """
+        if _tls.serves(transport):
+            upper: asyncio.Transport | None = await _tls.start_tls(self, transport, protocol, sslcontext, **options)
+            return upper
+        return await super().start_tls(transport, protocol, sslcontext, **options)
 
     async def _sendfile_native(self, transp: Any, file: Any, offset: int, count: int | None) -> int:
         if not isinstance(transp, _core.SocketTransport):

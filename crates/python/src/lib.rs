@@ -2,7 +2,7 @@
 //!
 //! Where to look: `native_loop` is what a loop owns, `event_loop` its methods and its turn, `handle` is what it runs,
 //! `future` and `task` are what coroutines wait with,
-//! `transport` is what they talk through and `sock_calls` how they use sockets of their own, `ffi` is how any of it speaks to CPython, `door` is where asyncio's own objects come in.
+//! `transport` is what they talk through, `tls` how it is encrypted and `sock_calls` how they use sockets of their own, `ffi` is how any of it speaks to CPython, `door` is where asyncio's own objects come in.
 //! `python/rondeau` puts it together; nothing here runs once per loop or per connection if Python could do it.
 
 #[cfg(not(target_os = "linux"))]
@@ -32,6 +32,7 @@ mod stand_in;
 mod task;
 mod task_group;
 mod timeout;
+mod tls;
 mod transport;
 mod wait_for;
 
@@ -45,6 +46,7 @@ fn fill(module: *mut c::PyObject) -> Python<()> {
     door::open()?;
     handle::init(module)?;
     transport::init(module)?;
+    tls::init(module)?;
     event_loop::init(module)?;
     future::init(module)?;
     task::init(module)?;

@@ -1,7 +1,7 @@
-//! `_core.probe()`: which back end this kernel allows, and why. Called by `python -m rondeau doctor`.
+//! `_core.probe()`: which back end this kernel allows, and why, and how TLS records go. Called by `python -m rondeau doctor`.
 
-use crate::errors;
 use crate::ffi::{Python, args::raise, owned::Owned, types};
+use crate::{errors, tls};
 use pyo3_ffi as ffi;
 use rondeau_driver::{Backend, Choice, Driver};
 use std::ptr;
@@ -10,7 +10,7 @@ use std::ptr;
 pub const METHOD: ffi::PyMethodDef = types::noargs(
     c"probe",
     probe,
-    c"probe()\n--\n\nWhat serves sockets and files here: a dict with 'driver', 'files' and 'reason' (texts).",
+    c"probe()\n--\n\nWhat serves sockets and files here: a dict with 'driver', 'files', 'reason' and 'tls' (texts).",
 );
 
 unsafe extern "C" fn probe(_: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
@@ -34,6 +34,7 @@ fn found() -> Python<Owned> {
             (c"driver", "epoll"),
             (c"files", files),
             (c"reason", &reason),
+            (c"tls", tls::way()),
         ] {
             let text = Owned::new(ffi::PyUnicode_FromStringAndSize(
                 value.as_ptr().cast(),

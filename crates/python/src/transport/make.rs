@@ -4,7 +4,7 @@
 //! reading, then the waiter, each a handle of its own in the same turn.
 
 use super::state::{State, Transport, offset, transport_type};
-use super::{close, flow, interest};
+use super::{close, consumer, flow, interest};
 use crate::door::{self, door};
 use crate::ffi::{Python, Raised, args::Args, compat, names::names, owned::Owned};
 use crate::native_loop::{Loop, chunk::Chunk};
@@ -54,6 +54,7 @@ unsafe fn allocate(
                 protocol_paused: false,
                 eof: false,
                 buffered: false,
+                consumes: false,
                 connected: false,
                 own_context: one_context,
                 one_context,
@@ -74,6 +75,7 @@ pub unsafe fn set_protocol(transport: Transport, protocol: *mut ffi::PyObject) -
             answer => answer == 1,
         };
         transport.state().buffered = buffered;
+        transport.state().consumes = consumer::is_consumer(protocol);
         ffi::Py_INCREF(protocol);
         super::state::replace(&mut transport.state().protocol, protocol);
         Ok(())

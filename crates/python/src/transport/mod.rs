@@ -1,10 +1,11 @@
 //! Connections: the type `_core.SocketTransport`, an `asyncio.Transport`, for TCP and Unix stream sockets.
 //!
 //! `state` is what it holds, `make` its beginning, `read` and `write` its life, `flow` its back-pressure, `extra` what it tells
-//! of itself, `close` its end; `interest` is what the kernel is asked for. This file is the Python surface.
+//! of itself, `close` its end, `consumer` a protocol that takes the driver's slice itself; `interest` is what the kernel is asked for. This file is the Python surface.
 
 mod attributes;
 mod close;
+mod consumer;
 mod extra;
 mod flow;
 mod interest;
@@ -15,8 +16,11 @@ mod read;
 mod state;
 mod write;
 
+pub use consumer::set_consumer;
 pub use outgoing::send_outbox;
 pub use read::{note_readiness, on_ready};
+pub use state::transport_type;
+pub use write::write_to;
 
 use crate::door::door;
 use crate::ffi::{
@@ -28,7 +32,7 @@ use crate::ffi::{
 use crate::native_loop::Loop;
 use crate::native_loop::descriptors::Slot;
 use pyo3_ffi as ffi;
-use state::{State, Transport, offset, replace, set_type, transport_type};
+use state::{State, Transport, offset, replace, set_type};
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
 
@@ -64,6 +68,16 @@ static EXTRA: GilCell<isize> = GilCell::new(0);
 fn extra_offset() -> isize {
     // SAFETY: written once at import.
     unsafe { *EXTRA.get() }
+}
+
+/// Whether `object` is a socket transport.
+///
+/// # Safety
+/// `object` lives.
+#[inline]
+pub unsafe fn is_socket_transport(object: *mut ffi::PyObject) -> bool {
+    // SAFETY: the caller's contract. The type has no subclasses.
+    unsafe { ffi::Py_TYPE(object) == transport_type() }
 }
 
 unsafe extern "C" fn transport_of(

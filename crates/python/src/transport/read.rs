@@ -4,9 +4,9 @@
 //! (a `BufferedProtocol`'s own buffer is filled directly).
 
 use super::state::Transport;
-use super::{close, interest, write};
+use super::{close, consumer, interest, write};
 use crate::door;
-use crate::ffi::{Python, Raised, compat, names::names, owned::Owned};
+use crate::ffi::{Python, Raised, answer, compat, names::names, owned::Owned};
 use crate::native_loop::{Loop, is_forked};
 use pyo3_ffi as ffi;
 use rondeau_driver::{Interest, Readiness, socket};
@@ -68,7 +68,7 @@ pub unsafe fn on_ready(loop_: Loop, object: *mut ffi::PyObject) -> Python<()> {
 unsafe fn read(loop_: Loop, transport: Transport) -> Python<()> {
     // SAFETY: as in `on_ready`.
     unsafe {
-        if transport.state().buffered {
+        if transport.state().buffered && !transport.state().consumes {
             return read_into(transport);
         }
         let fd = transport.state().fd;
@@ -77,6 +77,15 @@ unsafe fn read(loop_: Loop, transport: Transport) -> Python<()> {
         };
         let hot = driver.hot();
         let data = match socket::recv(fd, hot) {
+            Ok(count) if count > 0 && transport.state().consumes => {
+                let slice = &hot[..count];
+                return call(
+                    transport,
+                    c"Fatal error: protocol.buffer_updated() call failed.",
+                    |protocol| answer::none(consumer::feed()(protocol, slice)),
+                )
+                .map(drop);
+            }
             Ok(0) => return end_of_stream(transport),
             Ok(count) => Owned::new(ffi::PyBytes_FromStringAndSize(
                 hot.as_ptr().cast(),

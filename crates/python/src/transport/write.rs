@@ -42,6 +42,15 @@ pub unsafe fn write(transport: Transport, data: *mut ffi::PyObject) -> Python<()
     }
 }
 
+/// `write` for what is known to be a socket transport.
+///
+/// # Safety
+/// `object` is a live socket transport that the caller keeps alive; `data` lives.
+pub unsafe fn write_to(object: *mut ffi::PyObject, data: *mut ffi::PyObject) -> Python<()> {
+    // SAFETY: the caller's contract.
+    unsafe { write(Transport::from_object(object), data) }
+}
+
 /// Accepts several at once: all of them, or none where one is no bytes-like object.
 ///
 /// # Safety
