@@ -16,7 +16,7 @@ TYPED := python/rondeau tests/typing examples
 # Test runs of one Python: both drivers, unless told. `default` leaves the choice to the probe.
 DRIVERS ?= default epoll
 
-.PHONY: help run build test test-rust test-python conformance faults check format bench bench-rust clean
+.PHONY: help run build test test-rust test-python differential conformance faults check format bench bench-rust clean
 
 help:
 	@echo 'make run          build, then cook the kitchen in Python and in Rust'
@@ -24,6 +24,7 @@ help:
 	@echo 'make test         every test, Rust and Python, with and without io_uring'
 	@echo 'make test-rust    only these'
 	@echo 'make test-python  only these; TESTS="tests/test_tcp.py -k echo" picks some'
+	@echo 'make differential 100,000 random programs with asyncio and with the native names; PROGRAMS=1000 for fewer'
 	@echo 'make conformance  the own asyncio tests of the interpreter, on Rondeau; ONLY="test_events" picks some, NATIVE=1 tests all that is native'
 	@echo 'make faults       fail each system call in turn and look at what is left; FAULTS="--only streams --call accept" picks some'
 	@echo 'make check        formatting, clippy, rustdoc, ruff, mypy'
@@ -76,6 +77,10 @@ test-python: build
 	done
 
 # The tests are the interpreter's: PY must have its package `test` (Debian: libpythonX.Y-testsuite).
+# The limit of a minute a test is not for this one.
+differential: build
+	PROGRAMS=$(or $(PROGRAMS),100000) $(PYTHON) -m pytest --quiet -o faulthandler_timeout=0 tests/test_native_differential.py
+
 conformance: build
 	$(PYTHON) conformance/run.py $(if $(NATIVE),--native) $(foreach text,$(ONLY),--only $(text))
 

@@ -192,3 +192,46 @@ def transport_repr(transport: Any, reading: bool, writing: bool, pending: int) -
         state = "polling" if writing else "idle"
         info.append(f"write=<{state}, bufsize={pending}>")
     return f"<{' '.join(info)}>"
+
+
+def getter_left(queue: Any, getter: Any) -> None:
+    """A woken or cancelled getter leaves a queue that a program has changed: the `except` of asyncio's `Queue.get`."""
+    try:
+        queue._getters.remove(getter)
+    except ValueError:
+        pass
+    if not queue.empty() and not getter.cancelled():
+        queue._wakeup_next(queue._getters)
+
+
+def putter_left(queue: Any, putter: Any) -> None:
+    """The same for `Queue.put`."""
+    try:
+        queue._putters.remove(putter)
+    except ValueError:
+        pass
+    if not queue.full() and not putter.cancelled():
+        queue._wakeup_next(queue._putters)
+
+
+def primitive_state(primitive: Any) -> dict[str, Any]:
+    """What a copy of a lock or a queue is made from: asyncio's attributes, which are fields here, and the program's."""
+    native = next(kind for kind in type(primitive).__mro__ if kind.__module__ == "rondeau._core")
+    fields = [name for name, kind in vars(native).items() if inspect.isgetsetdescriptor(kind) and name[:2] != "__"]
+    return {**{name: getattr(primitive, name) for name in fields if name[0] == "_"}, **vars(primitive)}
+
+
+def set_primitive_state(primitive: Any, state: dict[str, Any]) -> None:
+    """Fill a copy."""
+    for name, value in state.items():
+        setattr(primitive, name, value)
+
+
+async def awaited(awaitable: Any) -> Any:
+    """`await awaitable`, as a coroutine: for a condition whose `acquire` a program has replaced."""
+    return await awaitable
+
+
+def notify_another(condition: Any) -> None:
+    """A waiter of a condition that a program has changed ends with an exception."""
+    condition._notify(1)

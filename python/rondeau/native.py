@@ -25,6 +25,15 @@ if TYPE_CHECKING:
 # asyncio's name: the module of this package that holds the native form. `_core` is loaded in any case, a module written in
 # Python when one of its names is first asked for. A name that this Python's asyncio does not have is passed over.
 NATIVE: dict[str, str] = {
+    "Barrier": "_barrier",
+    "BoundedSemaphore": "_core",
+    "Condition": "_core",
+    "Event": "_core",
+    "LifoQueue": "_core",
+    "Lock": "_core",
+    "PriorityQueue": "_core",
+    "Queue": "_core",
+    "Semaphore": "_core",
     "TaskGroup": "_core",
     "Timeout": "_core",
     "create_task": "_core",

@@ -29,6 +29,7 @@ mod running;
 mod sleep;
 mod sock_calls;
 mod stand_in;
+mod sync;
 mod task;
 mod task_group;
 mod timeout;
@@ -54,6 +55,7 @@ fn fill(module: *mut c::PyObject) -> Python<()> {
     running::init()?;
     coroutine::init(module)?;
     sleep::init(module)?;
+    sync::init(module)?;
     gather::init(module)?;
     timeout::init(module)?;
     wait_for::init(module)?;

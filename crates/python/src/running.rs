@@ -86,6 +86,27 @@ pub unsafe fn plain() -> Option<Plain> {
     }
 }
 
+/// The same, in debug mode too: for what makes futures and wakes them, but schedules nothing of its own.
+///
+/// # Safety
+/// The GIL is held.
+#[inline]
+pub unsafe fn native() -> Option<Plain> {
+    // SAFETY: the object is kept alive by what is returned.
+    unsafe {
+        let Ok(running) = running() else {
+            ffi::PyErr_Clear();
+            return None;
+        };
+        let loop_ = Loop::direct(running.as_ptr())?;
+        let parts = loop_.parts();
+        (parts.plain && !parts.closed).then_some(Plain {
+            _alive: running,
+            loop_,
+        })
+    }
+}
+
 /// `object` as a loop that native code may use without asking its methods.
 ///
 /// # Safety

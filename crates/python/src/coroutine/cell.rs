@@ -2,7 +2,7 @@
 
 use super::TYPE;
 use crate::ffi::{Python, owned::Owned};
-use crate::future::cell::{clear_slot, set_slot};
+use crate::future::cell::set_slot;
 use pyo3_ffi as ffi;
 use rondeau_core::TimerKey;
 use std::ffi::{CStr, c_int, c_void};
@@ -102,12 +102,6 @@ impl CoroRef {
         CoroRef(object.cast())
     }
 
-    /// The Python object, borrowed.
-    #[inline]
-    pub fn object(self) -> *mut ffi::PyObject {
-        self.0.cast()
-    }
-
     /// The fields.
     ///
     /// # Safety
@@ -161,7 +155,12 @@ impl CoroRef {
     pub unsafe fn clear(self) {
         for index in 0..4 {
             // SAFETY: each field is emptied before its reference is released.
-            unsafe { clear_slot(&raw mut (*self.0).held[index]) };
+            unsafe {
+                let held = std::mem::replace(&mut (*self.0).held[index], ptr::null_mut());
+                if !held.is_null() {
+                    ffi::Py_DECREF(held);
+                }
+            }
         }
     }
 

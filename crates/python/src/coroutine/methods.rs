@@ -50,7 +50,7 @@ unsafe extern "C" fn next(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
         match drive(CoroRef::of(object), None) {
             Sent::Pending(waited_for) => waited_for,
             Sent::Done(value) => {
-                stop_iteration::end(value);
+                stop_iteration::end_of_coroutine(value);
                 ptr::null_mut()
             }
             Sent::Raised => ptr::null_mut(),
@@ -220,17 +220,21 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
     // SAFETY: the last reference is gone; a finalizer may bring it back.
     unsafe {
         let coro = CoroRef::of(object);
-        if coro.cell().state != State::Finished
-            && ffi::PyObject_CallFinalizerFromDealloc(object) < 0
-        {
+        let finished = coro.cell().state == State::Finished;
+        if !finished && ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
             return;
         }
         ffi::PyObject_GC_UnTrack(object.cast());
         if !coro.cell().weak.is_null() {
             ffi::PyObject_ClearWeakRefs(object);
         }
-        coro.clear();
-        if !spare::give(object) {
+        if !finished {
+            coro.clear();
+        }
+        stop_iteration::forget();
+        // One that was finalised carries a mark of the collector's, which must not pass to the next.
+        let marked = !finished || ffi::PyObject_GC_IsFinalized(object) != 0;
+        if marked || !spare::give(object) {
             let kind = ffi::Py_TYPE(object);
             ffi::PyObject_GC_Del(object.cast());
             ffi::Py_DECREF(kind.cast());

@@ -60,7 +60,7 @@ pub unsafe fn new(kind: &'static Kind) -> Python<Owned> {
 /// Sends None, or throws `exception`.
 ///
 /// # Safety
-/// The coroutine lives; it is kept alive here.
+/// The coroutine lives and is kept alive by the caller: by the frame or the task that sends to it.
 #[inline]
 pub unsafe fn drive(coro: CoroRef, exception: Option<Owned>) -> Sent {
     // SAFETY: no borrow of the fields lives while the kind's code runs.
@@ -80,7 +80,6 @@ pub unsafe fn drive(coro: CoroRef, exception: Option<Owned>) -> Sent {
         cell.state = State::Suspended;
         cell.running = true;
         let resume = (*cell.kind).resume;
-        let _alive = Owned::from_borrowed(coro.object());
         let sent = if cell.delegates {
             forward(coro.held(0), exception)
         } else {

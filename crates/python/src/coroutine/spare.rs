@@ -42,8 +42,7 @@ pub unsafe fn give(object: *mut ffi::PyObject) -> bool {
     // SAFETY: the borrow ends here. The instance keeps its reference to its type.
     unsafe {
         let spare = SPARE.get();
-        // One that was finalised carries a mark of the collector's, which must not pass to the next.
-        if spare.count == MOST || ffi::PyObject_GC_IsFinalized(object) != 0 {
+        if spare.count == MOST {
             return false;
         }
         ffi::Py_INCREF(object);

@@ -41,6 +41,13 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// The same call without its first positional argument, which a function of Python's has for `self`.
+    #[inline]
+    pub fn without_first(self) -> Option<(*mut ffi::PyObject, Args<'a>)> {
+        let (first, positional) = self.positional.split_first()?;
+        Some((*first, Args { positional, ..self }))
+    }
+
     /// How many keyword arguments were given.
     #[inline]
     pub fn keyword_count(&self) -> usize {

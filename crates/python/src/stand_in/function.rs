@@ -77,3 +77,13 @@ pub unsafe fn make<S: StandIn>(original: &Owned) -> Python<Owned> {
         Ok(copy)
     }
 }
+
+/// The same for a method: a function is bound by itself.
+///
+/// # Safety
+/// As for `make`.
+pub unsafe fn method<S: StandIn>(_: &Owned, original: &Owned) -> Python<Owned> {
+    debug_assert!(S::function().is_null(), "a method is made once");
+    // SAFETY: the caller's contract.
+    unsafe { make::<S>(original) }
+}

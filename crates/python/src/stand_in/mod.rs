@@ -35,6 +35,11 @@ pub trait StandIn {
     /// # Safety
     /// The arguments live for the call.
     unsafe fn call(call: Args<'_>) -> Python<Option<Owned>>;
+
+    /// asyncio's own function, for a method's stand-in on 3.11.
+    fn function() -> *mut ffi::PyObject {
+        std::ptr::null_mut()
+    }
 }
 
 /// asyncio's own function.
@@ -53,4 +58,13 @@ pub fn add<S: StandIn>(module: *mut ffi::PyObject) -> Python<*mut ffi::PyObject>
         }
     }
     Ok(original.into_ptr())
+}
+
+/// A stand-in for a method, to be put on `class`; its first argument is the instance.
+///
+/// # Safety
+/// Called during import.
+pub unsafe fn method<S: StandIn>(class: &Owned, original: &Owned) -> Python<Owned> {
+    // SAFETY: the caller's contract.
+    unsafe { making::method::<S>(class, original) }
 }

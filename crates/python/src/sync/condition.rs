@@ -1,0 +1,402 @@
+//! `Condition`: a lock, and waiters that whoever holds it notifies.
+//!
+//! Native where the lock is a native one that nothing was done to; with any other lock asyncio's own code acts. `acquire`, `release`
+//! and `locked` are the lock's, as attributes of the instance; `wait_for` is asyncio's, since it calls the program's predicate in any case.
+//! Waiting takes the lock again whatever happens, and keeps the cancellation that came meanwhile for afterwards. What is raised
+//! then, and whether another waiter is notified instead, differs between Python's patch releases: `NOTIFIES`.
+
+use super::class::{self, Class, Native};
+use super::fields::{Field, Place};
+use super::lock::{
+    self, THIS, boolean, coroutine_for, is_cancelled_error, leave, none, plain_call,
+};
+use super::method::{self, method};
+use super::primitive::Primitive;
+use super::waiter::{self, WAITER, Woken};
+use super::{deque, fields};
+use crate::coroutine::{self, CoroRef, Kind, Sent};
+use crate::ffi::{Python, args::Args, args::raise, compat, gil::GilCell, owned::Owned};
+use crate::future::door::door;
+use pyo3_ffi as ffi;
+use std::ptr;
+
+/// Where `wait` keeps the coroutine that takes the lock again, and what is to be raised once it did.
+const TAKING: usize = 2;
+const RAISING: usize = 3;
+/// What `wait` does.
+const NOTIFIED: u8 = 1;
+const TAKES: u8 = 2;
+
+static KIND: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());
+static CLASS: GilCell<Option<Class>> = GilCell::new(None);
+/// A waiter that ends with an exception notifies another (3.13, and later releases of 3.12).
+static NOTIFIES: GilCell<bool> = GilCell::new(true);
+
+fn kind() -> *mut ffi::PyTypeObject {
+    // SAFETY: written at import.
+    unsafe { *KIND.get() }
+}
+
+unsafe extern "C" fn new(
+    kind: *mut ffi::PyTypeObject,
+    _: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython passes a type that inherits from ours; the class is never written after import.
+    unsafe {
+        let class = CLASS
+            .get()
+            .as_ref()
+            .map_or(ptr::null(), |class| &raw const *class);
+        class::allocate(kind, class)
+    }
+}
+
+method!(Init, c"__init__", kind, init_);
+method!(Enter, c"__aenter__", kind, enter);
+method!(Exit, c"__aexit__", kind, exit);
+method!(Wait, c"wait", kind, wait);
+method!(Notify, c"notify", kind, notify_method);
+method!(NotifyAll, c"notify_all", kind, notify_all);
+
+static WAIT: Kind = Kind {
+    name: c"wait",
+    qualname: c"Condition.wait",
+    resume: waiting,
+    notify: None,
+};
+
+/// The lock, where native code may act.
+#[inline]
+unsafe fn acts(this: Primitive) -> Python<Option<Primitive>> {
+    // SAFETY: the primitive lives, and with it its lock.
+    unsafe {
+        if this.mode()?.is_none() || !this.waits_plainly() {
+            return Ok(None);
+        }
+        let inner = this.cell().inner;
+        if inner.is_null() || !lock::is_native(inner) {
+            return Ok(None);
+        }
+        let inner = Primitive::of(inner);
+        Ok(lock::acts(inner)?.then_some(inner))
+    }
+}
+
+unsafe fn init_(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
+    // SAFETY: the primitive lives.
+    unsafe {
+        let given = match call.positional {
+            [] => ffi::Py_None(),
+            [lock] => *lock,
+            _ => return Ok(None),
+        };
+        if call.keyword_count() != 0 || this.mode()?.is_none() {
+            return Ok(None);
+        }
+        let lock = if given == ffi::Py_None() {
+            lock::make()?
+        } else if lock::is_native(given) {
+            Owned::from_borrowed(given)
+        } else {
+            return Ok(None);
+        };
+        let cell = this.cell();
+        this.set(&raw mut cell.inner, lock.into_ptr());
+        this.set(&raw mut this.cell().waiters[0], ptr::null_mut());
+        Ok(Some(none()))
+    }
+}
+
+unsafe fn enter(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
+    // SAFETY: the primitive lives.
+    unsafe {
+        match acts(this)? {
+            Some(lock) if plain_call(call, 0) => coroutine_for(lock, &lock::ENTER),
+            _ => Ok(None),
+        }
+    }
+}
+
+unsafe fn exit(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
+    // SAFETY: the primitive lives.
+    unsafe {
+        match acts(this)? {
+            Some(lock) if plain_call(call, 3) => coroutine_for(lock, &lock::EXIT),
+            _ => Ok(None),
+        }
+    }
+}
+
+unsafe fn wait(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
+    // SAFETY: the primitive lives.
+    unsafe {
+        if !plain_call(call, 0) {
+            return Ok(None);
+        }
+        coroutine_for(this, &WAIT)
+    }
+}
+
+unsafe fn notify_method(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
+    // SAFETY: the primitive lives; an int is read.
+    unsafe {
+        let count = match call.positional {
+            [] => Some(1),
+            [count] => fields::plain_int(*count),
+            _ => None,
+        };
+        match (acts(this)?, count) {
+            (Some(lock), Some(count)) if call.keyword_count() == 0 => {
+                checked(lock)?;
+                notify(this, count).map(|()| Some(none()))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+unsafe fn notify_all(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
+    // SAFETY: the primitive lives.
+    unsafe {
+        match acts(this)? {
+            Some(lock) if plain_call(call, 0) => {
+                checked(lock)?;
+                notify(this, i64::MAX).map(|()| Some(none()))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+unsafe fn checked(lock: Primitive) -> Python<()> {
+    // SAFETY: the lock lives; RuntimeError is live.
+    unsafe {
+        if lock.cell().flag {
+            return Ok(());
+        }
+        Err(raise(
+            ffi::PyExc_RuntimeError,
+            "cannot notify on un-acquired lock",
+        ))
+    }
+}
+
+/// `_notify(n)`.
+unsafe fn notify(this: Primitive, count: i64) -> Python<()> {
+    // SAFETY: the deque and each waiter are kept alive; the length is asked anew after each one.
+    unsafe {
+        let Some(waiters) = this.waiters(0) else {
+            return Ok(());
+        };
+        let (mut index, mut woken) = (0, 0);
+        while woken < count && index < deque::len(waiters.as_ptr()) {
+            let waiting = deque::at(waiters.as_ptr(), index)?;
+            if !waiter::done(waiting.as_ptr())? {
+                woken += 1;
+                waiter::wake(waiting.as_ptr(), ffi::Py_False())?;
+            }
+            index += 1;
+        }
+        Ok(())
+    }
+}
+
+unsafe fn waiting(coro: CoroRef, exception: Option<Owned>) -> Sent {
+    // SAFETY: called by `drive`.
+    unsafe {
+        let this = Primitive::of(coro.held(THIS));
+        let sent = match coro.cell().phase {
+            0 => start(coro, this),
+            NOTIFIED => notified(coro, this, exception),
+            _ => taking(coro, this, exception),
+        };
+        sent.unwrap_or(Sent::Raised)
+    }
+}
+
+unsafe fn start(coro: CoroRef, this: Primitive) -> Python<Sent> {
+    // SAFETY: as above.
+    unsafe {
+        if let Some(lock) = acts(this)? {
+            if !lock.cell().flag {
+                return Err(raise(
+                    ffi::PyExc_RuntimeError,
+                    "cannot wait on un-acquired lock",
+                ));
+            }
+            if let Some(fresh) = waiter::new(this)? {
+                lock::release(lock)?;
+                deque::append(this.deque(0)?.as_ptr(), fresh.as_ptr())?;
+                return Ok(waiter::suspend(coro, fresh));
+            }
+        }
+        Ok(coroutine::become_(
+            coro,
+            method::asyncios::<Wait>(&[this.object()]),
+        ))
+    }
+}
+
+unsafe fn notified(coro: CoroRef, this: Primitive, exception: Option<Owned>) -> Python<Sent> {
+    // SAFETY: as above.
+    unsafe {
+        let waited = Owned::from_borrowed(coro.held(WAITER));
+        match waiter::woken(waited.as_ptr(), exception) {
+            Woken::Early(sent) => return Ok(sent),
+            Woken::Ready => {}
+            Woken::Thrown(exception) => coro.hold(RAISING, exception.into_ptr()),
+        }
+        leave(this, &waited)?;
+        coro.cell().phase = TAKES;
+        take(coro, this)?;
+        taking(coro, this, None)
+    }
+}
+
+/// Begins to take the lock again.
+unsafe fn take(coro: CoroRef, this: Primitive) -> Python<()> {
+    // SAFETY: the attribute is the lock's, or what a program put in its place.
+    unsafe {
+        let acquire = Owned::new(ffi::PyObject_GetAttr(
+            this.object(),
+            crate::ffi::names::names().acquire,
+        ))?;
+        let taking = Owned::new(ffi::PyObject_CallNoArgs(acquire.as_ptr()))?;
+        let taking = if ffi::Py_TYPE(taking.as_ptr()) == coroutine::kind() {
+            taking
+        } else {
+            crate::door::cold(c"awaited", &[taking.as_ptr()])?
+        };
+        coro.hold(TAKING, taking.into_ptr());
+        Ok(())
+    }
+}
+
+/// Goes on with taking the lock, and ends once it is taken.
+unsafe fn taking(coro: CoroRef, this: Primitive, exception: Option<Owned>) -> Python<Sent> {
+    // SAFETY: as above.
+    unsafe {
+        let mut exception = exception;
+        loop {
+            match coroutine::forward(coro.held(TAKING), exception.take()) {
+                Sent::Pending(waited_for) => return Ok(Sent::Pending(waited_for)),
+                Sent::Done(value) => {
+                    drop(Owned::from_owned(value));
+                    return end(coro, this);
+                }
+                Sent::Raised => {
+                    let raised = Owned::from_owned(compat::take_raised());
+                    if !is_cancelled_error(&raised) {
+                        another(this)?;
+                        return Ok(waiter::raise_again(raised));
+                    }
+                    let raised = if *NOTIFIES.get() {
+                        raised
+                    } else {
+                        Owned::new(ffi::PyObject_CallNoArgs(door().cancelled_error))?
+                    };
+                    coro.hold(RAISING, raised.into_ptr());
+                    take(coro, this)?;
+                }
+            }
+        }
+    }
+}
+
+unsafe fn end(coro: CoroRef, this: Primitive) -> Python<Sent> {
+    // SAFETY: as above.
+    unsafe {
+        let raising = coro.held(RAISING);
+        if raising.is_null() {
+            return Ok(Sent::Done(boolean(true).into_ptr()));
+        }
+        let raising = Owned::from_borrowed(raising);
+        another(this)?;
+        Ok(waiter::raise_again(raising))
+    }
+}
+
+/// A waiter ends with an exception: another one may have to be notified instead.
+#[cold]
+unsafe fn another(this: Primitive) -> Python<()> {
+    // SAFETY: the primitive lives.
+    unsafe {
+        if !*NOTIFIES.get() {
+            return Ok(());
+        }
+        if this.mode()?.is_some() && this.waits_plainly() {
+            return notify(this, 1);
+        }
+        crate::door::cold(c"notify_another", &[this.object()]).map(drop)
+    }
+}
+
+/// Makes the class and adds it to the module.
+pub fn init(module: *mut ffi::PyObject) -> Python<()> {
+    let native = Native {
+        name: c"rondeau._core._Condition",
+        new,
+        fields: vec![
+            Field {
+                name: c"_loop",
+                place: Place::Loop,
+            },
+            Field {
+                name: c"_waiters",
+                place: Place::Deque(0),
+            },
+            Field {
+                name: c"_lock",
+                place: Place::Inner,
+            },
+            Field {
+                name: c"acquire",
+                place: Place::OfInner,
+            },
+            Field {
+                name: c"release",
+                place: Place::OfInner,
+            },
+            Field {
+                name: c"locked",
+                place: Place::OfInner,
+            },
+        ],
+    }
+    .build()?;
+    let theirs = class::asyncios(c"asyncio.locks", c"Condition")?;
+    // SAFETY: the import runs alone; the class lives.
+    unsafe {
+        *KIND.get() = native.clone().into_ptr().cast();
+        *NOTIFIES.get() = ffi::PyObject_HasAttrString(theirs.as_ptr(), c"_notify".as_ptr()) == 1;
+    }
+    let class = class::publish(
+        module,
+        c"Condition",
+        &[&native, &theirs],
+        &[
+            method::of::<Init>(),
+            method::of::<Enter>(),
+            method::of::<Exit>(),
+            method::of::<Wait>(),
+            method::of::<Notify>(),
+            method::of::<NotifyAll>(),
+        ],
+    )?;
+    let mut names = vec!["acquire", "release", "locked", "notify", "_get_loop"];
+    // SAFETY: the import runs alone.
+    if unsafe { *NOTIFIES.get() } {
+        names.push("_notify");
+    }
+    let mut forms = Class {
+        names: class::intern(&names)?,
+        forms: Vec::new(),
+    };
+    // SAFETY: the import runs alone; the class lives for good.
+    unsafe {
+        forms.add_form(&class)?;
+        *CLASS.get() = Some(forms);
+    }
+    Ok(())
+}

@@ -1,0 +1,280 @@
+//! `Event`: a flag that tasks wait for; setting it wakes all of them, in the order in which they came.
+
+use super::class::{self, Class, Native};
+use super::deque;
+use super::fields::{Field, Place};
+use super::lock::{THIS, boolean, coroutine_for, leave, none, plain_call};
+use super::method::{self, method};
+use super::primitive::Primitive;
+use super::waiter::{self, WAITER, Woken};
+use crate::coroutine::{self, CoroRef, Kind, Sent};
+use crate::ffi::{Python, Raised, args::Args, gil::GilCell, owned::Owned};
+use pyo3_ffi as ffi;
+use std::ptr;
+
+static KIND: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());
+static PUBLIC: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());
+static CLASS: GilCell<Option<Class>> = GilCell::new(None);
+
+fn kind() -> *mut ffi::PyTypeObject {
+    // SAFETY: written at import.
+    unsafe { *KIND.get() }
+}
+
+unsafe extern "C" fn new(
+    kind: *mut ffi::PyTypeObject,
+    _: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython passes a type that inherits from ours; the class is never written after import.
+    unsafe {
+        let class = CLASS
+            .get()
+            .as_ref()
+            .map_or(ptr::null(), |class| &raw const *class);
+        class::allocate(kind, class)
+    }
+}
+
+/// An event of the class itself, set or not.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn make(set: bool) -> Python<Owned> {
+    // SAFETY: the class lives; a fresh instance is zeroed.
+    unsafe {
+        let made = Owned::new(new(*PUBLIC.get(), ptr::null_mut(), ptr::null_mut()))?;
+        Primitive::of(made.as_ptr()).cell().flag = set;
+        Ok(made)
+    }
+}
+
+/// Whether `object` is an event of the class itself.
+///
+/// # Safety
+/// The object lives.
+#[inline]
+pub unsafe fn is_native(object: *mut ffi::PyObject) -> bool {
+    // SAFETY: the caller's contract.
+    unsafe { ffi::Py_TYPE(object) == *PUBLIC.get() }
+}
+
+method!(Init, c"__init__", kind, init_);
+method!(IsSet, c"is_set", kind, is_set);
+method!(Set, c"set", kind, set_method);
+method!(Clear, c"clear", kind, clear);
+method!(Wait, c"wait", kind, wait);
+
+static WAIT: Kind = Kind {
+    name: c"wait",
+    qualname: c"Event.wait",
+    resume: waiting,
+    notify: None,
+};
+
+unsafe fn init_(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
+    // SAFETY: the primitive lives.
+    unsafe {
+        if !plain_call(call, 0) || this.cell().shadowed {
+            return Ok(None);
+        }
+        let cell = this.cell();
+        cell.flag = false;
+        this.set(&raw mut cell.waiters[0], ptr::null_mut());
+        Ok(Some(none()))
+    }
+}
+
+unsafe fn is_set(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
+    // SAFETY: the primitive lives.
+    unsafe {
+        if !plain_call(call, 0) || this.cell().shadowed {
+            return Ok(None);
+        }
+        Ok(Some(boolean(this.cell().flag)))
+    }
+}
+
+unsafe fn clear(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
+    // SAFETY: the primitive lives.
+    unsafe {
+        if !plain_call(call, 0) || this.cell().shadowed {
+            return Ok(None);
+        }
+        this.cell().flag = false;
+        Ok(Some(none()))
+    }
+}
+
+unsafe fn set_method(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
+    // SAFETY: the primitive lives.
+    unsafe {
+        if !plain_call(call, 0) || this.cell().shadowed || !this.waits_plainly() {
+            return Ok(None);
+        }
+        set(this).map(|()| Some(none()))
+    }
+}
+
+/// `set()`.
+///
+/// # Safety
+/// The primitive lives, its waiters are in a deque.
+pub unsafe fn set(this: Primitive) -> Python<()> {
+    // SAFETY: the deque and each waiter are kept alive. An iterator of the deque's own, which fails as in asyncio where
+    // another loop's code changes the deque meanwhile.
+    unsafe {
+        if this.cell().flag {
+            return Ok(());
+        }
+        this.cell().flag = true;
+        let Some(waiters) = this.waiters(0) else {
+            return Ok(());
+        };
+        if deque::len(waiters.as_ptr()) == 1 {
+            return wake(&deque::at(waiters.as_ptr(), 0)?);
+        }
+        let all = Owned::new(ffi::PyObject_GetIter(waiters.as_ptr()))?;
+        while let Ok(waiting) = Owned::new(ffi::PyIter_Next(all.as_ptr())) {
+            wake(&waiting)?;
+        }
+        if ffi::PyErr_Occurred().is_null() {
+            Ok(())
+        } else {
+            Err(Raised)
+        }
+    }
+}
+
+#[inline]
+unsafe fn wake(waiting: &Owned) -> Python<()> {
+    // SAFETY: the waiter is kept alive.
+    unsafe {
+        if waiter::done(waiting.as_ptr())? {
+            return Ok(());
+        }
+        waiter::wake(waiting.as_ptr(), ffi::Py_True())
+    }
+}
+
+unsafe fn wait(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
+    // SAFETY: the primitive lives.
+    unsafe {
+        if !plain_call(call, 0) {
+            return Ok(None);
+        }
+        coroutine_for(this, &WAIT)
+    }
+}
+
+unsafe fn waiting(coro: CoroRef, exception: Option<Owned>) -> Sent {
+    // SAFETY: called by `drive`.
+    unsafe {
+        let this = Primitive::of(coro.held(THIS));
+        let sent = if coro.cell().phase == 0 {
+            start(coro, this)
+        } else {
+            go_on(coro, this, exception)
+        };
+        match sent {
+            Ok(Some(sent)) => sent,
+            Ok(None) => Sent::Done(boolean(true).into_ptr()),
+            Err(Raised) => Sent::Raised,
+        }
+    }
+}
+
+/// The first step of waiting for the event: None where it is set.
+///
+/// # Safety
+/// Called by a kind's code, which keeps the event alive.
+#[inline]
+pub unsafe fn start(coro: CoroRef, this: Primitive) -> Python<Option<Sent>> {
+    // SAFETY: the caller's contract.
+    unsafe {
+        if this.mode()?.is_some() && this.waits_plainly() {
+            if this.cell().flag {
+                return Ok(None);
+            }
+            if let Some(fresh) = waiter::new(this)? {
+                deque::append(this.deque(0)?.as_ptr(), fresh.as_ptr())?;
+                return Ok(Some(waiter::suspend(coro, fresh)));
+            }
+        }
+        let theirs = method::asyncios::<Wait>(&[this.object()]);
+        Ok(Some(coroutine::become_(coro, theirs)))
+    }
+}
+
+/// A later step: None where the event was set.
+///
+/// # Safety
+/// As for `start`.
+#[inline]
+pub unsafe fn go_on(
+    coro: CoroRef,
+    this: Primitive,
+    exception: Option<Owned>,
+) -> Python<Option<Sent>> {
+    // SAFETY: the waiter is kept alive, since finishing lets go of it.
+    unsafe {
+        let waited = Owned::from_borrowed(coro.held(WAITER));
+        let thrown = match waiter::woken(waited.as_ptr(), exception) {
+            Woken::Early(sent) => return Ok(Some(sent)),
+            Woken::Ready => None,
+            Woken::Thrown(exception) => Some(exception),
+        };
+        leave(this, &waited)?;
+        Ok(thrown.map(|exception| waiter::raise_again(exception)))
+    }
+}
+
+/// Makes the class and adds it to the module.
+pub fn init(module: *mut ffi::PyObject) -> Python<()> {
+    let native = Native {
+        name: c"rondeau._core._Event",
+        new,
+        fields: vec![
+            Field {
+                name: c"_loop",
+                place: Place::Loop,
+            },
+            Field {
+                name: c"_waiters",
+                place: Place::Deque(0),
+            },
+            Field {
+                name: c"_value",
+                place: Place::Flag,
+            },
+        ],
+    }
+    .build()?;
+    // SAFETY: the import runs alone.
+    unsafe { *KIND.get() = native.clone().into_ptr().cast() };
+    let theirs = class::asyncios(c"asyncio.locks", c"Event")?;
+    let class = class::publish(
+        module,
+        c"Event",
+        &[&native, &theirs],
+        &[
+            method::of::<Init>(),
+            method::of::<IsSet>(),
+            method::of::<Set>(),
+            method::of::<Clear>(),
+            method::of::<Wait>(),
+        ],
+    )?;
+    let names = ["is_set", "set", "clear", "wait", "_get_loop"];
+    let mut forms = Class {
+        names: class::intern(&names)?,
+        forms: Vec::new(),
+    };
+    // SAFETY: the import runs alone; the class lives for good.
+    unsafe {
+        forms.add_form(&class)?;
+        *CLASS.get() = Some(forms);
+        *PUBLIC.get() = class.into_ptr().cast();
+    }
+    Ok(())
+}

@@ -1,0 +1,432 @@
+//! `Lock`: one holder, waiters in the order in which they came.
+//!
+//! As in asyncio, a release does not hand the lock over: it wakes the first waiter, which takes it in its own step, and a lock whose
+//! waiters were all cancelled may be taken past them.
+
+use super::class::{self, Class, Native};
+use super::deque;
+use super::fields::{Field, Place};
+use super::method::{self, Method, method};
+use super::primitive::Primitive;
+use super::waiter::{self, WAITER, Woken};
+use crate::coroutine::{self, CoroRef, Kind, Sent};
+use crate::ffi::{Python, Raised, args::Args, args::raise, compat, gil::GilCell, owned::Owned};
+use crate::future::door::door;
+use pyo3_ffi as ffi;
+use std::ptr;
+
+/// Where a coroutine keeps its primitive.
+pub const THIS: usize = 0;
+
+static KIND: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());
+/// The published class.
+static PUBLIC: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());
+static CLASS: GilCell<Option<Class>> = GilCell::new(None);
+
+fn kind() -> *mut ffi::PyTypeObject {
+    // SAFETY: written at import.
+    unsafe { *KIND.get() }
+}
+
+unsafe extern "C" fn new(
+    kind: *mut ffi::PyTypeObject,
+    _: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython passes a type that inherits from ours; the class is never written after import.
+    unsafe {
+        let class = CLASS
+            .get()
+            .as_ref()
+            .map_or(ptr::null(), |class| &raw const *class);
+        class::allocate(kind, class)
+    }
+}
+
+/// A lock of the class itself.
+pub fn make() -> Python<Owned> {
+    // SAFETY: the class lives; a fresh instance is zeroed.
+    unsafe { Owned::new(new(*PUBLIC.get(), ptr::null_mut(), ptr::null_mut())) }
+}
+
+/// Whether `object` is a lock of the class itself.
+///
+/// # Safety
+/// The object lives.
+#[inline]
+pub unsafe fn is_native(object: *mut ffi::PyObject) -> bool {
+    // SAFETY: the caller's contract.
+    unsafe { ffi::Py_TYPE(object) == *PUBLIC.get() }
+}
+
+method!(Init, c"__init__", kind, init_);
+method!(Acquire, c"acquire", kind, acquire);
+method!(Release, c"release", kind, release_method);
+method!(Locked, c"locked", kind, locked);
+method!(Enter, c"__aenter__", kind, enter);
+method!(Exit, c"__aexit__", kind, exit);
+
+static ACQUIRE: Kind = Kind {
+    name: c"acquire",
+    qualname: c"Lock.acquire",
+    resume: acquiring::<Acquire>,
+    notify: None,
+};
+/// `async with`.
+pub static ENTER: Kind = Kind {
+    name: c"__aenter__",
+    qualname: c"_ContextManagerMixin.__aenter__",
+    resume: acquiring::<Enter>,
+    notify: None,
+};
+/// The end of `async with`.
+pub static EXIT: Kind = Kind {
+    name: c"__aexit__",
+    qualname: c"_ContextManagerMixin.__aexit__",
+    resume: exiting,
+    notify: None,
+};
+
+/// A coroutine of this kind on behalf of `this`.
+///
+/// # Safety
+/// The primitive lives.
+#[inline]
+pub unsafe fn coroutine_for(this: Primitive, kind: &'static Kind) -> Python<Option<Owned>> {
+    // SAFETY: a fresh coroutine takes a reference.
+    unsafe {
+        let made = coroutine::new(kind)?;
+        CoroRef::of(made.as_ptr()).hold(THIS, Owned::from_borrowed(this.object()).into_ptr());
+        Ok(Some(made))
+    }
+}
+
+/// Whether a call has exactly `count` positional arguments and nothing else.
+#[inline]
+pub fn plain_call(call: Args<'_>, count: usize) -> bool {
+    call.positional.len() == count && call.keyword_count() == 0
+}
+
+unsafe fn init_(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
+    // SAFETY: the primitive lives.
+    unsafe {
+        if !plain_call(call, 0) || this.cell().shadowed {
+            return Ok(None);
+        }
+        let cell = this.cell();
+        cell.flag = false;
+        this.set(&raw mut cell.waiters[0], ptr::null_mut());
+        Ok(Some(none()))
+    }
+}
+
+/// None.
+#[inline]
+pub fn none() -> Owned {
+    // SAFETY: None lives.
+    unsafe { Owned::from_borrowed(ffi::Py_None()) }
+}
+
+unsafe fn acquire(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
+    // SAFETY: the primitive lives.
+    unsafe {
+        if !plain_call(call, 0) {
+            return Ok(None);
+        }
+        coroutine_for(this, &ACQUIRE)
+    }
+}
+
+unsafe fn enter(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
+    // SAFETY: the primitive lives.
+    unsafe {
+        if !plain_call(call, 0) {
+            return Ok(None);
+        }
+        coroutine_for(this, &ENTER)
+    }
+}
+
+unsafe fn exit(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
+    // SAFETY: the primitive lives.
+    unsafe {
+        if !plain_call(call, 3) {
+            return Ok(None);
+        }
+        coroutine_for(this, &EXIT)
+    }
+}
+
+unsafe fn locked(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
+    // SAFETY: the primitive lives.
+    unsafe {
+        if !plain_call(call, 0) || this.cell().shadowed {
+            return Ok(None);
+        }
+        Ok(Some(boolean(this.cell().flag)))
+    }
+}
+
+/// True or False.
+#[inline]
+pub fn boolean(value: bool) -> Owned {
+    // SAFETY: both live.
+    unsafe {
+        Owned::from_borrowed(if value {
+            ffi::Py_True()
+        } else {
+            ffi::Py_False()
+        })
+    }
+}
+
+unsafe fn release_method(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
+    // SAFETY: the primitive lives.
+    unsafe {
+        if !plain_call(call, 0) || !acts(this)? {
+            return Ok(None);
+        }
+        release(this).map(|()| Some(none()))
+    }
+}
+
+/// Whether native code may act.
+///
+/// # Safety
+/// The lock lives.
+#[inline]
+pub unsafe fn acts(this: Primitive) -> Python<bool> {
+    // SAFETY: the primitive lives.
+    unsafe { Ok(this.mode()?.is_some() && this.waits_plainly()) }
+}
+
+/// `release()`, where native code may act.
+///
+/// # Safety
+/// The lock lives.
+pub unsafe fn release(this: Primitive) -> Python<()> {
+    // SAFETY: the primitive lives.
+    unsafe {
+        if !this.cell().flag {
+            return Err(raise(ffi::PyExc_RuntimeError, "Lock is not acquired."));
+        }
+        this.cell().flag = false;
+        wake_first(this)
+    }
+}
+
+/// `_wake_up_first`.
+#[inline]
+unsafe fn wake_first(this: Primitive) -> Python<()> {
+    // SAFETY: the deque and the waiter are kept alive.
+    unsafe {
+        let Some(waiters) = this.waiters(0) else {
+            return Ok(());
+        };
+        let first = deque::at(waiters.as_ptr(), 0)?;
+        if waiter::done(first.as_ptr())? {
+            return Ok(());
+        }
+        waiter::wake(first.as_ptr(), ffi::Py_True())
+    }
+}
+
+/// Whether every waiter was cancelled.
+///
+/// # Safety
+/// The primitive lives.
+#[inline]
+pub unsafe fn all_cancelled(this: Primitive) -> Python<bool> {
+    // SAFETY: the deque is kept alive; its length is asked anew after each question, which may be Python code's to answer.
+    unsafe {
+        let Some(waiters) = this.waiters(0) else {
+            return Ok(true);
+        };
+        let mut index = 0;
+        while index < deque::len(waiters.as_ptr()) {
+            let waiting = deque::at(waiters.as_ptr(), index)?;
+            if !waiter::cancelled(waiting.as_ptr())? {
+                return Ok(false);
+            }
+            index += 1;
+        }
+        Ok(true)
+    }
+}
+
+/// True for `acquire`, None for `async with`.
+#[inline]
+unsafe fn acquired<M: Method>(this: Primitive) -> Sent {
+    // SAFETY: the primitive lives.
+    unsafe {
+        this.cell().flag = true;
+        let given = if M::NAME == Enter::NAME {
+            none()
+        } else {
+            boolean(true)
+        };
+        Sent::Done(given.into_ptr())
+    }
+}
+
+unsafe fn acquiring<M: Method>(coro: CoroRef, exception: Option<Owned>) -> Sent {
+    // SAFETY: called by `drive`; the primitive is kept alive by the coroutine until it is finished.
+    unsafe {
+        let this = Primitive::of(coro.held(THIS));
+        if coro.cell().phase != 0 {
+            return go_on::<M>(coro, this, exception);
+        }
+        start::<M>(coro, this).unwrap_or(Sent::Raised)
+    }
+}
+
+#[inline]
+unsafe fn start<M: Method>(coro: CoroRef, this: Primitive) -> Python<Sent> {
+    // SAFETY: as above.
+    unsafe {
+        if !acts(this)? {
+            return Ok(coroutine::become_(
+                coro,
+                method::asyncios::<M>(&[this.object()]),
+            ));
+        }
+        if !this.cell().flag && all_cancelled(this)? {
+            return Ok(acquired::<M>(this));
+        }
+        let Some(fresh) = waiter::new(this)? else {
+            return Ok(coroutine::become_(
+                coro,
+                method::asyncios::<M>(&[this.object()]),
+            ));
+        };
+        deque::append(this.deque(0)?.as_ptr(), fresh.as_ptr())?;
+        Ok(waiter::suspend(coro, fresh))
+    }
+}
+
+unsafe fn go_on<M: Method>(coro: CoroRef, this: Primitive, exception: Option<Owned>) -> Sent {
+    // SAFETY: as above; the waiter is kept alive, since finishing lets go of it.
+    unsafe {
+        let waited = Owned::from_borrowed(coro.held(WAITER));
+        let thrown = match waiter::woken(waited.as_ptr(), exception) {
+            Woken::Early(sent) => return sent,
+            Woken::Ready => None,
+            Woken::Thrown(exception) => Some(exception),
+        };
+        if leave(this, &waited).is_err() {
+            return Sent::Raised;
+        }
+        match thrown {
+            None => acquired::<M>(this),
+            Some(exception) => {
+                let cancelled = is_cancelled_error(&exception);
+                if cancelled && !this.cell().flag && wake_first(this).is_err() {
+                    return Sent::Raised;
+                }
+                waiter::raise_again(exception)
+            }
+        }
+    }
+}
+
+/// `self._waiters.remove(fut)`.
+///
+/// # Safety
+/// All live.
+#[inline]
+pub unsafe fn leave(this: Primitive, waited: &Owned) -> Python<()> {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let waiters = this.deque(0)?;
+        if deque::is_exact(waiters.as_ptr()) {
+            return deque::remove(waiters.as_ptr(), waited.as_ptr());
+        }
+        let name = c"remove";
+        let method = Owned::new(ffi::PyObject_GetAttrString(waiters.as_ptr(), name.as_ptr()))?;
+        Owned::new(ffi::PyObject_CallOneArg(method.as_ptr(), waited.as_ptr())).map(drop)
+    }
+}
+
+/// Whether it is a CancelledError.
+///
+/// # Safety
+/// An exception object.
+#[cold]
+pub unsafe fn is_cancelled_error(exception: &Owned) -> bool {
+    // SAFETY: the caller's contract.
+    unsafe { ffi::PyErr_GivenExceptionMatches(exception.as_ptr(), door().cancelled_error) != 0 }
+}
+
+unsafe fn exiting(coro: CoroRef, exception: Option<Owned>) -> Sent {
+    // SAFETY: called by `drive`.
+    unsafe {
+        if let Some(exception) = exception {
+            compat::set_raised(exception.into_ptr());
+            return Sent::Raised;
+        }
+        let this = Primitive::of(coro.held(THIS));
+        match acts(this) {
+            Ok(true) => match release(this) {
+                Ok(()) => Sent::Done(none().into_ptr()),
+                Err(Raised) => Sent::Raised,
+            },
+            Ok(false) => {
+                let nothing = ffi::Py_None();
+                let args = [this.object(), nothing, nothing, nothing];
+                coroutine::become_(coro, method::asyncios::<Exit>(&args))
+            }
+            Err(Raised) => Sent::Raised,
+        }
+    }
+}
+
+/// Makes the class and adds it to the module.
+pub fn init(module: *mut ffi::PyObject) -> Python<()> {
+    let native = Native {
+        name: c"rondeau._core._Lock",
+        new,
+        fields: vec![
+            Field {
+                name: c"_loop",
+                place: Place::Loop,
+            },
+            Field {
+                name: c"_waiters",
+                place: Place::Waiters,
+            },
+            Field {
+                name: c"_locked",
+                place: Place::Flag,
+            },
+        ],
+    }
+    .build()?;
+    // SAFETY: the import runs alone.
+    unsafe { *KIND.get() = native.clone().into_ptr().cast() };
+    let theirs = class::asyncios(c"asyncio.locks", c"Lock")?;
+    let class = class::publish(
+        module,
+        c"Lock",
+        &[&native, &theirs],
+        &[
+            method::of::<Init>(),
+            method::of::<Acquire>(),
+            method::of::<Release>(),
+            method::of::<Locked>(),
+            method::of::<Enter>(),
+            method::of::<Exit>(),
+        ],
+    )?;
+    let names = ["acquire", "release", "_wake_up_first", "_get_loop"];
+    let mut forms = Class {
+        names: class::intern(&names)?,
+        forms: Vec::new(),
+    };
+    // SAFETY: the import runs alone; the class lives for good.
+    unsafe {
+        forms.add_form(&class)?;
+        *CLASS.get() = Some(forms);
+        *PUBLIC.get() = class.into_ptr().cast();
+    }
+    Ok(())
+}
