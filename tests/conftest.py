@@ -7,6 +7,7 @@ on both and compares what the body wrote down. After each test leaks.py counts w
 import asyncio
 import logging
 import re
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,6 +21,9 @@ ARMS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "rondeau": rondeau.new_event_loop,
 }
 FAILED = pytest.StashKey[bool]()
+
+# Run in the background of a shell, this process ignores Ctrl-C, and so would every child that a test sends one to.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=ARMS)
