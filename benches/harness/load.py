@@ -10,7 +10,7 @@ from typing import Any
 
 from harness import process
 from harness.child import Child, ChildFailedError
-from harness.workload import CERTIFICATE, Case, Echo, Figure
+from harness.workload import CERTIFICATE, Case, Echo, Figure, Http
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SECONDS = 60
@@ -45,17 +45,17 @@ def command(binary: Path, mode: str, port: int) -> list[str]:
 
 
 def echo_round(child: Child, workload: Echo, case: Case, binary: Path, ports: dict[str, Any]) -> list[Figure]:
-    words = command(binary, "echo", ports["port"])
+    words = command(binary, "http" if isinstance(workload, Http) else "echo", ports["port"])
     if process.CORES > process.LOAD_CORE:
         words.append("--spin")  # else the server pays for waking the load generator's core: README
     numbers = {
         "connections": case.connections,
-        "size": case.size,
-        "header": workload.header,
         "messages": case.count,
         "warmup": max(2 * case.connections, case.count // 10),
         "server": child.pid,
     }
+    if not isinstance(workload, Http):
+        numbers |= {"size": case.size, "header": workload.header}
     if workload.tls:
         words += ["--tls", str(CERTIFICATE)]
     for name, number in numbers.items():

@@ -125,6 +125,23 @@ class Echo(Workload):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Http(Echo):
+    """An HTTP/1.1 server that answers each GET with its path; its figure is the server's CPU time a request."""
+
+    requests: int
+    """Requests a round."""
+
+    def cases(self, mode: Mode) -> list[Case]:
+        if mode == "quick":
+            return [Case("8", count=100, connections=8)]
+        return [
+            Case(str(connections), count=self.requests // (2 if connections == 1 else 1), connections=connections)
+            for connections in CONNECTIONS
+            if mode == "full" or connections == 64
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Idle(Workload):
     """A TCP server with many connections that say nothing."""
 

@@ -37,6 +37,9 @@ ORDER = (
     "echo_streams",
     "readline",
     "echo_sock",
+    "http_uvicorn_httptools",
+    "http_uvicorn_h11",
+    "http_aiohttp",
     "echo_tls",
 )
 

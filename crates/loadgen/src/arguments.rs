@@ -10,6 +10,8 @@ pub const USAGE: &str = "\
 usage: rondeau-loadgen echo --address IP:PORT --connections N --size BYTES --messages N
                             [--warmup N] [--header BYTES] [--server PID] [--core N] [--spin] [--seconds N]
                             [--tls CERTIFICATE.pem: speak TLS and trust this certificate only]
+       rondeau-loadgen http (as echo, without --size and --header: GET requests on connections that are kept alive,
+                            each answered with its path)
        rondeau-loadgen hold --address IP:PORT [--core N] [--seconds N]
                             (then lines on stdin: `open N` holds N connections in all, `close` closes them)";
 
@@ -26,6 +28,8 @@ pub struct Echo {
     /// The server's certificate, where it speaks TLS.
     pub tls: Option<PathBuf>,
     pub connections: usize,
+    /// HTTP/1.1 requests and not echoed messages; `size` and `header` say nothing then.
+    pub http: bool,
     /// Bytes a message.
     pub size: usize,
     /// Bytes, each `H`, that the server sends before each echo.
@@ -81,13 +85,14 @@ pub fn parse() -> Result<Command, lexopt::Error> {
     }
     let address = address.ok_or("--address is missing");
     match mode.as_deref() {
-        Some("echo") if connections == 0 || size < connection_minimum() => {
+        Some("echo" | "http") if connections == 0 || size < connection_minimum() => {
             Err("--connections must be at least 1 and --size at least 16".into())
         }
-        Some("echo") => Ok(Command::Echo(Echo {
+        Some(mode @ ("echo" | "http")) => Ok(Command::Echo(Echo {
             address: address?,
             tls,
             connections,
+            http: mode == "http",
             size,
             header,
             messages,
@@ -102,10 +107,10 @@ pub fn parse() -> Result<Command, lexopt::Error> {
             core,
             limit,
         })),
-        _ => Err("the first argument must be echo or hold".into()),
+        _ => Err("the first argument must be echo, http or hold".into()),
     }
 }
 
 const fn connection_minimum() -> usize {
-    crate::connection::STAMP
+    crate::talk::STAMP
 }

@@ -1,7 +1,6 @@
-//! One connection of the closed loop: sends its message, checks each byte of the echo, says when it is whole.
+//! One connection of the closed loop: sends its message, has the answer checked as it comes, says when it is whole.
 //!
-//! Every message starts with a stamp (connection and sequence number), so an echo that belongs to another connection or
-//! another message is caught. The reply is compared as it arrives; nothing is kept.
+//! What the message and its answer are is [`Talk`]'s.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -10,28 +9,14 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 
+use crate::talk::{Progress, Talk};
 use crate::wire::Wire;
-
-/// Bytes of the stamp: the least size of a message.
-pub const STAMP: usize = 16;
-const HEADER_BYTE: u8 = b'H';
-
-/// Where a connection stands after the kernel said that it is ready.
-#[derive(Debug, PartialEq, Eq, Clone, Copy)]
-pub enum Progress {
-    /// The echo is not whole yet.
-    Pending,
-    /// The whole echo came and was right; [`Connection::start`] sends the next message.
-    Echoed,
-}
 
 /// A non-blocking TCP connection, with TLS or without, and its message under way.
 pub struct Connection {
     wire: Wire,
-    message: Vec<u8>,
-    header: usize,
+    talk: Talk,
     sent: usize,
-    got: usize,
 }
 
 impl Connection {
@@ -42,28 +27,24 @@ impl Connection {
     pub fn open(
         address: SocketAddr,
         tls: Option<&Arc<ClientConfig>>,
-        number: u64,
-        size: usize,
-        header: usize,
+        talk: Talk,
     ) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         Ok(Self {
             wire: Wire::new(stream, tls)?,
-            message: message(number, size),
-            header,
+            talk,
             sent: 0,
-            got: 0,
         })
     }
 
-    /// Begins the message with this sequence number. Whole echo of the one before must have come.
+    /// Begins the message with this sequence number. The whole answer to the one before must have come.
     ///
     /// # Errors
     /// Those of `send(2)`, but for a full socket buffer.
     pub fn start(&mut self, sequence: u64) -> io::Result<()> {
-        self.message[8..STAMP].copy_from_slice(&sequence.to_le_bytes());
-        (self.sent, self.got) = (0, 0);
+        self.talk.begin(sequence);
+        self.sent = 0;
         self.send()
     }
 
@@ -73,8 +54,8 @@ impl Connection {
     /// Those of `send(2)`, but for a full socket buffer.
     pub fn send(&mut self) -> io::Result<()> {
         loop {
-            let done = if self.sent < self.message.len() {
-                self.wire.write(&self.message[self.sent..])
+            let done = if self.sent < self.talk.message().len() {
+                self.wire.write(&self.talk.message()[self.sent..])
             } else if self.wire.wants_room() {
                 self.wire.flush().map(|()| 0)
             } else {
@@ -91,13 +72,13 @@ impl Connection {
 
     /// Whether part of the message waits for room in the socket buffer.
     pub fn wants_room(&self) -> bool {
-        self.sent < self.message.len() || self.wire.wants_room()
+        self.sent < self.talk.message().len() || self.wire.wants_room()
     }
 
     /// Reads from the socket once and checks what came.
     ///
     /// # Errors
-    /// `InvalidData` for a wrong byte or one too many, `UnexpectedEof` when the server closed, else those of `recv(2)`.
+    /// `InvalidData` for a wrong answer, `UnexpectedEof` when the server closed, else those of `recv(2)`.
     pub fn receive(&mut self, room: &mut [u8]) -> io::Result<Progress> {
         let mut received = self.wire.receive();
         loop {
@@ -109,8 +90,8 @@ impl Connection {
                     ));
                 }
                 Ok(count) => {
-                    let progress = self.check(&room[..count])?;
-                    if progress == Progress::Echoed || !self.wire.holds_back() {
+                    let progress = self.talk.check(&room[..count])?;
+                    if progress == Progress::Answered || !self.wire.holds_back() {
                         return Ok(progress);
                     }
                 }
@@ -126,43 +107,12 @@ impl Connection {
             received = Ok(());
         }
     }
-
-    fn check(&mut self, piece: &[u8]) -> io::Result<Progress> {
-        let wrong = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidData, what));
-        let whole = self.header + self.message.len();
-        if self.got + piece.len() > whole {
-            return wrong("more bytes came back than were sent");
-        }
-        let header = piece.len().min(self.header.saturating_sub(self.got));
-        let body = self.got.saturating_sub(self.header);
-        let (header, echo) = piece.split_at(header);
-        if header.iter().any(|&byte| byte != HEADER_BYTE)
-            || echo != &self.message[body..body + echo.len()]
-        {
-            return wrong("the echo differs from the message");
-        }
-        self.got += piece.len();
-        if self.got == whole {
-            Ok(Progress::Echoed)
-        } else {
-            Ok(Progress::Pending)
-        }
-    }
 }
 
 impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.wire.stream().as_fd()
     }
-}
-
-/// The connection's number, room for the sequence number, then bytes that differ from place to place.
-fn message(number: u64, size: usize) -> Vec<u8> {
-    let mut bytes: Vec<u8> = (0..size)
-        .map(|place| (place.wrapping_mul(31) ^ (place >> 8)) as u8)
-        .collect();
-    bytes[..8].copy_from_slice(&number.to_le_bytes());
-    bytes
 }
 
 #[cfg(test)]
@@ -174,7 +124,8 @@ mod tests {
     fn pair(header: usize) -> (Connection, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
         let address = listener.local_addr().expect("bound");
-        let mut connection = Connection::open(address, None, 7, 64, header).expect("listening");
+        let mut connection =
+            Connection::open(address, None, Talk::echo(7, 64, header)).expect("listening");
         let (server, _) = listener.accept().expect("connected");
         connection.start(1).expect("room for 64 bytes");
         (connection, server)
@@ -186,7 +137,7 @@ mod tests {
         loop {
             match connection.receive(&mut room)? {
                 Progress::Pending => {}
-                Progress::Echoed => return Ok(Progress::Echoed),
+                Progress::Answered => return Ok(Progress::Answered),
             }
         }
     }
@@ -201,7 +152,7 @@ mod tests {
         }
         assert_eq!(
             until_settled(&mut connection).expect("right"),
-            Progress::Echoed
+            Progress::Answered
         );
     }
 
@@ -214,16 +165,6 @@ mod tests {
         server.write_all(&message).expect("open");
         assert_eq!(
             until_settled(&mut connection).expect_err("wrong").kind(),
-            io::ErrorKind::InvalidData
-        );
-    }
-
-    #[test]
-    fn a_byte_too_many_is_an_error() {
-        let (mut connection, _server) = pair(0);
-        let extra = [connection.message.clone(), vec![0]].concat();
-        assert_eq!(
-            connection.check(&extra).expect_err("one more").kind(),
             io::ErrorKind::InvalidData
         );
     }

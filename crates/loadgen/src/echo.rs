@@ -11,8 +11,10 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
 use crate::arguments::Echo;
-use crate::connection::{Connection, Progress};
+use crate::connection::Connection;
+use crate::http::Request;
 use crate::server_clock::ServerClock;
+use crate::talk::{Progress, Talk};
 use crate::wire;
 
 const ROOM: usize = 256 * 1024;
@@ -97,7 +99,7 @@ impl Exchange {
                 }
                 if ready.intersects(
                     epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR,
-                ) && self.connections[number].receive(&mut self.room)? == Progress::Echoed
+                ) && self.connections[number].receive(&mut self.room)? == Progress::Answered
                 {
                     self.echoes += 1;
                     if self.echoes + (under_way as u64) <= enough {
@@ -129,8 +131,12 @@ fn open(plan: &Echo, epoll: &impl std::os::fd::AsFd) -> io::Result<Vec<Connectio
     let tls = plan.tls.as_deref().map(wire::trusting).transpose()?;
     (0..plan.connections as u64)
         .map(|number| {
-            let connection =
-                Connection::open(plan.address, tls.as_ref(), number, plan.size, plan.header)?;
+            let talk = if plan.http {
+                Talk::Http(Request::new(number))
+            } else {
+                Talk::echo(number, plan.size, plan.header)
+            };
+            let connection = Connection::open(plan.address, tls.as_ref(), talk)?;
             epoll::add(
                 epoll,
                 &connection,

@@ -1,5 +1,5 @@
 //! The other end of the benchmark's sockets: `rondeau-loadgen echo …` drives an echo server in a closed
-//! loop, `rondeau-loadgen hold …` holds many quiet connections. `benches/` starts it, one process a round,
+//! loop, `rondeau-loadgen http …` an HTTP server, `rondeau-loadgen hold …` holds many quiet connections. `benches/` starts it, one process a round,
 //! and reads one JSON object a line from its output.
 //!
 //! It shares no code with Rondeau, so that a fault of the driver cannot hide on both ends. It pins itself to a
@@ -9,7 +9,9 @@ mod arguments;
 mod connection;
 mod echo;
 mod hold;
+mod http;
 mod server_clock;
+mod talk;
 mod wire;
 
 use std::process::ExitCode;
