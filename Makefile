@@ -16,7 +16,7 @@ TYPED := python/rondeau tests/typing examples
 # Test runs of one Python: both drivers, unless told. `default` leaves the choice to the probe.
 DRIVERS ?= default epoll
 
-.PHONY: help run build test test-rust test-python differential conformance faults check format bench bench-rust clean
+.PHONY: help run build test test-rust test-python differential conformance faults ecosystem check format bench bench-rust clean
 
 help:
 	@echo 'make run          build, then cook the kitchen in Python and in Rust'
@@ -27,6 +27,7 @@ help:
 	@echo 'make differential 100,000 random programs with asyncio and with the native names; PROGRAMS=1000 for fewer'
 	@echo 'make conformance  the own asyncio tests of the interpreter, on Rondeau; ONLY="test_events" picks some, NATIVE=1 tests all that is native'
 	@echo 'make faults       fail each system call in turn and look at what is left; FAULTS="--only streams --call accept" picks some'
+	@echo 'make ecosystem    programs of ours with aiohttp, uvicorn, grpc, PostgreSQL, Redis, Dask ..., on asyncio and on Rondeau; ONLY="redis" picks some'
 	@echo 'make check        formatting, clippy, rustdoc, ruff, mypy'
 	@echo 'make format       let rustfmt and ruff have their way'
 	@echo 'make bench        Python: the table of ratios; ONLY="echo" picks some, FULL=1 takes all sizes, JSON=file keeps the figures'
@@ -86,6 +87,20 @@ conformance: build
 
 faults: build
 	$(PYTHON) -W ignore faults/sweep.py $(FAULTS)
+
+# Real peers need many packages, so they live in an environment of their own. As root on Debian the servers are installed too;
+# elsewhere those that are missing are named, and the programs that need them fail.
+ECOSYSTEM := $(VENV)-ecosystem
+$(ECOSYSTEM)/.ready: ecosystem/requirements.txt
+	$(PY) -m venv $(ECOSYSTEM)
+	$(ECOSYSTEM)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(ECOSYSTEM)/bin/python -m pip install --quiet --requirement ecosystem/requirements.txt
+	@touch $@
+
+ecosystem: build $(ECOSYSTEM)/.ready
+	$(ECOSYSTEM)/bin/python -m pip install --quiet --no-deps --force-reinstall $(WHEELS)/rondeau-*.whl
+	$(ECOSYSTEM)/bin/python ecosystem/servers.py
+	cd ecosystem && ../$(ECOSYSTEM)/bin/python -m pytest --quiet $(foreach name,$(ONLY),test_$(name).py)
 
 check: $(VENV)/.ready
 	cargo fmt --check

@@ -13,7 +13,15 @@ import pytest
 import rondeau
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ["README.md", "ARCHITECTURE.md", "DESIGN.md", "CONTRIBUTING.md", "CHANGELOG.md", "benches/README.md"]
+DOCUMENTS = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "DESIGN.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "benches/README.md",
+    "docs/hosts.md",
+]
 MODULES = ["rondeau", *(f"rondeau.{module.name}" for module in pkgutil.iter_modules(rondeau.__path__))]
 
 
