@@ -41,6 +41,7 @@ ORDER = (
     "http_uvicorn_h11",
     "http_aiohttp",
     "echo_tls",
+    "datagrams",
 )
 
 

@@ -389,6 +389,14 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
             return upper
         return await super().start_tls(transport, protocol, sslcontext, **options)
 
+    def _make_datagram_transport(
+        self, sock: socket.socket, protocol: Any, address: Any = None, waiter: Any = None, extra: Any = None
+    ) -> asyncio.DatagramTransport:
+        from .datagrams import DatagramTransport  # Few programs have any.
+
+        self._ensure_fd_no_transport(sock)
+        return DatagramTransport(self, sock, protocol, address, waiter, extra)
+
     async def _sendfile_native(self, transp: Any, file: Any, offset: int, count: int | None) -> int:
         if not isinstance(transp, _core.SocketTransport):
             return await super()._sendfile_native(transp, file, offset, count)

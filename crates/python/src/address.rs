@@ -1,9 +1,10 @@
-//! A socket's address as the socket module gives it. Called where somebody asks a transport, and for each datagram received.
+//! A socket's address as the socket module gives and takes it. Called where somebody asks a transport, and for each datagram.
 
 use crate::ffi::{Python, owned::Owned};
 use pyo3_ffi as ffi;
 use rondeau_driver::SockAddr;
-use std::net::SocketAddr;
+use std::ffi::CStr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 /// An address as the socket module gives it.
 pub fn address(addr: &SockAddr) -> Python<Owned> {
@@ -52,5 +53,47 @@ unsafe fn text(text: &str) -> Python<Owned> {
             text.as_ptr().cast(),
             text.len() as ffi::Py_ssize_t,
         ))
+    }
+}
+
+/// The address that a tuple of a literal host and a port means; None for everything else, names above all: the socket module knows it.
+///
+/// # Safety
+/// `object` lives.
+pub unsafe fn parse(object: *mut ffi::PyObject) -> Option<SockAddr> {
+    // SAFETY: the types are checked first; the text lives as long as the str. No Python code runs.
+    unsafe {
+        if ffi::PyTuple_CheckExact(object) == 0 {
+            return None;
+        }
+        let size = ffi::PyTuple_GET_SIZE(object);
+        let host = (size >= 2).then(|| ffi::PyTuple_GET_ITEM(object, 0))?;
+        if ffi::PyUnicode_CheckExact(host) == 0 {
+            return None;
+        }
+        let host = ffi::PyUnicode_AsUTF8(host);
+        if host.is_null() {
+            ffi::PyErr_Clear();
+            return None;
+        }
+        let host = CStr::from_ptr(host).to_str().ok()?;
+        let number = |index: isize| -> Option<u32> {
+            let item = ffi::PyTuple_GET_ITEM(object, index);
+            if ffi::PyLong_CheckExact(item) == 0 {
+                return None;
+            }
+            let mut overflow = 0;
+            u32::try_from(ffi::PyLong_AsLongAndOverflow(item, &mut overflow)).ok()
+        };
+        let port = u16::try_from(number(1)?).ok()?;
+        if size == 2
+            && let Ok(host) = host.parse::<Ipv4Addr>()
+        {
+            return Some(SockAddr::Inet(SocketAddrV4::new(host, port).into()));
+        }
+        let host = (size == 4).then(|| host.parse::<Ipv6Addr>().ok())??;
+        let flow = number(2).filter(|flow| *flow <= 0xf_ffff)?;
+        let inet = SocketAddrV6::new(host, port, flow.to_be(), number(3)?);
+        Some(SockAddr::Inet(inet.into()))
     }
 }

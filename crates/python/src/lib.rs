@@ -2,7 +2,7 @@
 //!
 //! Where to look: `native_loop` is what a loop owns, `event_loop` its methods and its turn, `handle` is what it runs,
 //! `future` and `task` are what coroutines wait with,
-//! `transport` is what they talk through, `tls` how it is encrypted and `sock_calls` how they use sockets of their own, `ffi` is how any of it speaks to CPython, `door` is where asyncio's own objects come in.
+//! `transport` is what they talk through, `tls` how it is encrypted, `sock_calls` how they use sockets of their own and `datagrams` what is done for each packet, `ffi` is how any of it speaks to CPython, `door` is where asyncio's own objects come in.
 //! `python/rondeau` puts it together; nothing here runs once per loop or per connection if Python could do it.
 
 #[cfg(not(target_os = "linux"))]
@@ -12,6 +12,7 @@ mod address;
 mod alarm;
 mod coroutine;
 mod create_task;
+mod datagrams;
 mod door;
 mod errors;
 mod event_loop;
@@ -52,6 +53,7 @@ fn fill(module: *mut c::PyObject) -> Python<()> {
     future::init(module)?;
     task::init(module)?;
     sock_calls::init(module)?;
+    datagrams::init(module)?;
     running::init()?;
     coroutine::init(module)?;
     sleep::init(module)?;

@@ -22,7 +22,7 @@ use crate::ffi::{
 use crate::native_loop::{
     Loop, LoopObject, Parts, descriptors::Descriptors, loop_type, outbox::Outbox, set_loop_type,
 };
-use crate::{errors, sock_calls, transport};
+use crate::{datagrams, errors, sock_calls, transport};
 use pyo3_ffi as ffi;
 use rondeau_core::{Agenda, Clock, Pace, Timers};
 use rondeau_driver::{Choice, Driver};
@@ -378,6 +378,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
         transport::ACCEPT,
         transport::TRANSPORT_OF,
         transport::TRANSPORTS_OF,
+        datagrams::MAKE,
     ]);
     all.extend(sock_calls::loop_methods());
     let methods = table_of(all);
