@@ -87,6 +87,7 @@ conformance: build
 
 faults: build
 	$(PYTHON) -W ignore faults/sweep.py $(FAULTS)
+	$(PYTHON) -W ignore faults/cancel.py
 
 # Real peers need many packages, so they live in an environment of their own. As root on Debian the servers are installed too;
 # elsewhere those that are missing are named, and the programs that need them fail.

@@ -235,7 +235,8 @@ int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
 {
     REAL(epoll_ctl, int, int, int, int, struct epoll_event *);
     int kind = operation == EPOLL_CTL_ADD ? K_epoll_add : operation == EPOLL_CTL_MOD ? K_epoll_mod : K_epoll_del;
-    if (stale(kind, fd) || stale(kind, epoll)) return -1;
+    /* To take out what is not in does nothing, whosever the number is: not a use. */
+    if ((kind != K_epoll_del && stale(kind, fd)) || stale(kind, epoll)) return -1;
     int hit = strike(kind);
     return hit ? fail(hit) : real(epoll, operation, fd, event);
 }

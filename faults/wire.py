@@ -46,7 +46,11 @@ async def all_of(*coros: Coroutine[Any, Any, Any]) -> None:
     """Runs all to their end, or until one fails, which is raised: nothing is left running."""
     tasks = [asyncio.ensure_future(coro) for coro in coros]
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        left = set(tasks)
+        while left:  # FIRST_EXCEPTION does not end for one that was cancelled.
+            done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+            if any(task.cancelled() or task.exception() for task in done):
+                break
     finally:
         for task in tasks:
             task.cancel()

@@ -31,6 +31,12 @@ def test_a_sample_of_failing_calls(build):
     assert "84 runs" in done.stdout
 
 
+def test_a_sample_of_cancellations(build):
+    done = run(FAULTS / "cancel.py", "--build", build, "--sample", "6")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert int(done.stdout.splitlines()[-1].split()[0]) > 80
+
+
 def test_the_shim_sees_what_it_is_there_for(build, tmp_path):
     """A second close, the use of a closed number, and a failure that was asked for: each is seen, so the sweep is not blind."""
     program = tmp_path / "program.py"
@@ -82,8 +88,10 @@ shim.end()
         ("streams", "epoll_add"),  # A connection that cannot be watched ends; the signals' socket pair is not left half made.
         ("pipes", "epoll_mod"),  # remove_writer() always succeeds, and what the kernel still reports is not served.
         ("protocols", "epoll_mod"),
+        ("subprocess_pipes", "close"),  # A child's end is told whatever closing its pidfd comes to.
+        ("tls_streams", "accept"),  # A server that is closed while it waits for descriptors does not start again.
     ],
 )
-def test_every_failure_of_the_kernels_watch(build, scenario, call):
+def test_every_failure_of_one_call(build, scenario, call):
     done = run(FAULTS / "sweep.py", "--build", build, "--only", scenario, "--call", call)
     assert done.returncode == 0, done.stdout + done.stderr

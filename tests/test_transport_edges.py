@@ -294,3 +294,32 @@ def test_the_socket_of_a_lost_connection(compare):
                     note(error.errno)
 
     assert compare(body) == [-1, errno.EBADF, errno.EBADF]
+
+
+def test_a_socket_that_is_closed_behind_its_transport(compare, logged):
+    """The number then belongs to the next one that opens something: nothing of the connection may reach that one."""
+
+    async def body(note):
+        loop = asyncio.get_running_loop()
+        ours, peer = socket.socketpair()
+        transport, protocol = await loop.create_connection(Recorder, sock=ours)
+        await asyncio.sleep(0)
+        number = ours.fileno()
+        ours.close()
+        other, other_peer = socket.socketpair()
+        note(number in (other.fileno(), other_peer.fileno()))
+        fresh = other if other.fileno() == number else other_peer
+        the_other_end = other_peer if fresh is other else other
+        the_other_end.sendall(b"not for the transport")
+        transport.write(b"not for the fresh one")
+        note(type(await protocol.gone).__name__, bytes(protocol.received))
+        the_other_end.setblocking(False)
+        try:
+            note(the_other_end.recv(100))
+        except BlockingIOError:
+            note("nothing")
+        note(fresh.recv(100))
+        for sock in (other, other_peer, peer):
+            sock.close()
+
+    assert compare(body) == [True, ("OSError", b""), "nothing", b"not for the transport"]

@@ -141,6 +141,8 @@ async def subprocess_pipes(wire: Wire) -> None:
     finally:
         with contextlib.suppress(ProcessLookupError):
             child.kill()
-        await child.wait()
-        child._transport.close()
+        try:
+            await child.wait()
+        finally:
+            child._transport.close()
         await asyncio.sleep(0)

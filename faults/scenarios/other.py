@@ -7,7 +7,7 @@ import socket
 import tempfile
 import threading
 
-from wire import Wire, serving
+from wire import Wire, all_of, serving
 
 from .tcp import Peer
 
@@ -94,22 +94,15 @@ async def sock_sendfile(wire: Wire) -> None:
         theirs.setblocking(False)
         file.write(wire.pattern(8, SIZE))
         file.seek(0)  # The fallback reads from where the file is.
-        sending = asyncio.ensure_future(wire.steps(loop.sock_sendfile(ours, file)))
-        try:
+
+        async def receive() -> None:
             got = bytearray()
             while len(got) < SIZE:
-                receiving = asyncio.ensure_future(loop.sock_recv(theirs, 1 << 16))
-                await asyncio.wait([receiving, sending], return_when=asyncio.FIRST_COMPLETED)
-                if not receiving.done() and (sending.cancelled() or sending.exception()):
-                    receiving.cancel()
-                    await asyncio.wait([receiving])
-                    break
-                got += await receiving
+                data = await loop.sock_recv(theirs, 1 << 16)
+                got += data
                 wire.check(8, SIZE, got, "sendfile")
-            await sending
-        finally:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
+
+        await all_of(wire.steps(loop.sock_sendfile(ours, file)), wire.steps(receive()))
 
 
 async def threads(wire: Wire) -> None:

@@ -11,6 +11,7 @@ it waits by pid, which may be another child's by then; and where `pidfd_open` fa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import sys
@@ -117,7 +118,10 @@ class _Child:
     def _close(self) -> None:
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            with contextlib.suppress(
+                OSError
+            ):  # The number is free also where close(2) fails, and the child's end must be told.
+                os.close(descriptor)
 
     def __del__(self) -> None:
         self._close()

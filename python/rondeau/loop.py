@@ -449,6 +449,8 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
             getattr(server, "_clients", None), _Clients | None
         ):
             server._clients = _Clients(self, server)  # type: ignore[attr-defined]
+        if sock.fileno() < 0:
+            return  # Closed while it waited for descriptors to be had again.
         super()._start_serving(protocol_factory, sock, sslcontext, server, *args, **kwargs)
 
     def _accept_connection(

@@ -15,7 +15,7 @@ mod by_method;
 mod call;
 mod drive;
 mod methods;
-mod python_socket;
+pub mod python_socket;
 
 pub use drive::on_ready;
 pub use methods::methods as loop_methods;

@@ -14,12 +14,18 @@ struct Known {
     fileno: *mut ffi::PyObject,
     /// Where an instance keeps its address family, an int of C; 0 where that was not found.
     family: isize,
+    /// `_socket.socket`.
+    base: *mut ffi::PyTypeObject,
+    /// Where an instance keeps its descriptor, an int of C; 0 where that was not found.
+    number: isize,
 }
 
 static KNOWN: GilCell<Known> = GilCell::new(Known {
     kind: ptr::null_mut(),
     fileno: ptr::null_mut(),
     family: 0,
+    base: ptr::null_mut(),
+    number: 0,
 });
 
 /// Looks up what is needed; called once, at import.
@@ -30,13 +36,49 @@ pub fn init() -> Python<()> {
     let family = attribute(&base, c"family")?;
     // SAFETY: the import runs alone; the references are kept for the life of the process.
     unsafe {
+        let family = compat::slot_offset(family.as_ptr()).unwrap_or(0);
         *KNOWN.get() = Known {
-            family: compat::slot_offset(family.as_ptr()).unwrap_or(0),
+            number: number_offset(base.as_ptr(), family)?,
+            family,
             kind: kind.into_ptr().cast(),
+            base: base.into_ptr().cast(),
             fileno: fileno.into_ptr(),
         };
     }
     Ok(())
+}
+
+/// The descriptor lies before the family (Modules/socketmodule.h): believed if a socket that was never opened has -1 there.
+unsafe fn number_offset(base: *mut ffi::PyObject, family: isize) -> Python<isize> {
+    let before = size_of::<c_int>() as isize;
+    // SAFETY: the type is live; the new instance holds an int at `family` and one header before it.
+    unsafe {
+        if family < size_of::<ffi::PyObject>() as isize + before {
+            return Ok(0);
+        }
+        let new = Owned::new(ffi::PyObject_GetAttrString(base, c"__new__".as_ptr()))?;
+        let unopened = Owned::new(vectorcall(new.as_ptr(), [base].as_ptr(), 1))?;
+        let number = family - before;
+        let found = *unopened.as_ptr().byte_offset(number).cast::<c_int>();
+        Ok(if found == -1 { number } else { 0 })
+    }
+}
+
+/// Whether `sock` still has the number `fd`: not once the program closed or detached it behind its owner's back, after which the
+/// number may be another connection's. True where that cannot be told.
+///
+/// # Safety
+/// The object lives.
+#[inline]
+pub unsafe fn still_has(sock: *mut ffi::PyObject, fd: RawFd) -> bool {
+    // SAFETY: the type is checked before the layout is relied on.
+    unsafe {
+        let known = KNOWN.get();
+        if known.number == 0 || ffi::PyObject_TypeCheck(sock, known.base) == 0 {
+            return true;
+        }
+        *sock.byte_offset(known.number).cast::<c_int>() == fd
+    }
 }
 
 /// Whether `sock` is exactly a `socket.socket`, so that no override of a subclass is passed over.

@@ -12,7 +12,8 @@ use rondeau_driver::socket;
 
 /// Notes our own address before the descriptor is closed, since the kernel forgets it then.
 pub fn keep_own_address(state: &mut State) {
-    if state.fd >= 0 && state.own.is_none() {
+    // SAFETY: called under the GIL.
+    if state.fd >= 0 && state.own.is_none() && !unsafe { state.is_stale() } {
         state.own = socket::local_addr(state.fd).ok().map(Box::new);
     }
 }

@@ -77,7 +77,9 @@ unsafe fn send_together(
         for (object, part) in group.iter().zip(&mut parts) {
             let state = Transport::from_object(object.as_ptr()).state();
             state.in_outbox = false;
-            *part = gather(state, &mut gathered);
+            if !state.is_stale() {
+                *part = gather(state, &mut gathered);
+            }
         }
         let mut messages: [(RawFd, &[u8]); TOGETHER] = [(-1, &[]); TOGETHER];
         let mut senders = [0; TOGETHER];

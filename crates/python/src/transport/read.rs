@@ -43,6 +43,9 @@ pub unsafe fn on_ready(loop_: Loop, object: *mut ffi::PyObject) -> Python<()> {
         if state.fd < 0 || is_forked(loop_) {
             return Ok(());
         }
+        if state.is_stale() {
+            return failed(transport, &io::Error::from_raw_os_error(libc::EBADF));
+        }
         let context = own_context(transport)?;
         if ffi::PyContext_Enter(context.as_ptr()) != 0 {
             return fatal(transport, c"Fatal error on socket transport");
@@ -160,7 +163,11 @@ unsafe fn read_into(transport: Transport) -> Python<()> {
         } else {
             std::slice::from_raw_parts_mut(view.buf.cast::<u8>(), view.len as usize)
         };
-        let got = socket::recv(fd, target);
+        let got = if transport.state().is_stale() {
+            Err(io::Error::from_raw_os_error(libc::EBADF))
+        } else {
+            socket::recv(fd, target)
+        };
         ffi::PyBuffer_Release(&mut view);
         let count = match got {
             Ok(0) => return end_of_stream(transport),

@@ -9,6 +9,7 @@
 use crate::door::door;
 use crate::ffi::gil::GilCell;
 use crate::native_loop::{Loop, chunk::Chunk};
+use crate::sock_calls::python_socket;
 use pyo3_ffi as ffi;
 use rondeau_driver::{SendQueue, SockAddr};
 use std::os::fd::RawFd;
@@ -73,6 +74,19 @@ pub struct State {
     /// Every callback of the connection runs in `context` itself, as from CPython 3.15 on; before, `connection_made` and
     /// `connection_lost` have copies.
     pub one_context: bool,
+}
+
+impl State {
+    /// The program closed the Python socket that owns the descriptor, so the number is nobody's or another's. Asked before each
+    /// system call that would act on it.
+    ///
+    /// # Safety
+    /// The GIL is held.
+    #[inline]
+    pub unsafe fn is_stale(&self) -> bool {
+        // SAFETY: the field's reference keeps the socket alive.
+        !self.sock.is_null() && unsafe { !python_socket::still_has(self.sock, self.fd) }
+    }
 }
 
 static TYPE: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());

@@ -5,7 +5,7 @@
 //! two sends. Outside a turn, and to whoever asks for the queue's size, it leaves at once, so that no program sees a byte held
 //! back that the kernel would have taken.
 
-use super::state::Transport;
+use super::state::{State, Transport};
 use super::{close, flow, interest, read};
 use crate::ffi::{Python, Raised, args::raise, compat, names::names, owned::Owned};
 use crate::native_loop::{chunk::Chunk, is_forked};
@@ -211,6 +211,9 @@ pub unsafe fn flush(transport: Transport) -> Python<()> {
         if state.fd < 0 || state.out.is_empty() || is_forked(loop_) {
             return Ok(());
         }
+        if state.is_stale() {
+            return failed(transport, &io::Error::from_raw_os_error(libc::EBADF));
+        }
         let mut sent = std::mem::take(&mut loop_.parts().sent);
         let outcome = state.out.flush(state.fd, &mut sent);
         for chunk in sent.drain(..) {
@@ -289,7 +292,7 @@ pub unsafe fn on_writable(transport: Transport) -> Python<()> {
             return close::finish_now(transport);
         }
         if state.eof {
-            let _ = socket::shutdown(state.fd, socket::How::Write);
+            let _ = shut_down(state);
         }
         Ok(())
     }
@@ -308,9 +311,16 @@ pub unsafe fn write_eof(transport: Transport) -> Python<()> {
         flush(transport)?;
         let state = transport.state();
         if state.fd >= 0 && state.out.is_empty() {
-            socket::shutdown(state.fd, socket::How::Write)
-                .map_err(|error| errors::raise_os_error(&error))?;
+            shut_down(state).map_err(|error| errors::raise_os_error(&error))?;
         }
         Ok(())
     }
+}
+
+unsafe fn shut_down(state: &State) -> io::Result<()> {
+    // SAFETY: the GIL is held.
+    if unsafe { state.is_stale() } {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    socket::shutdown(state.fd, socket::How::Write)
 }
