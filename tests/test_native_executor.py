@@ -104,7 +104,9 @@ def test_context_variables_reach_to_thread(compare_native):
 def test_order_of_wake_ups(compare_native):
     async def body(note, aio):
         loop = aio.get_running_loop()
-        future = loop.run_in_executor(None, give, 1)
+        gate = threading.Event()
+        future = loop.run_in_executor(None, gate.wait)
+        loop.call_soon(gate.set)
         future.add_done_callback(lambda _: (note("callback"), loop.call_soon(note, "one turn later")))
         await future
         note("task")

@@ -11,9 +11,11 @@ from asyncio import Timeout as Timeout
 from asyncio import create_task as create_task
 from asyncio import ensure_future as ensure_future
 from asyncio import gather as gather
+from asyncio import shield as shield
 from asyncio import sleep as sleep
 from asyncio import timeout as timeout
 from asyncio import timeout_at as timeout_at
+from asyncio import wait as wait
 from asyncio import wait_for as wait_for
 from asyncio.base_events import Server
 from asyncio.transports import _FlowControlMixin

@@ -39,9 +39,11 @@ NATIVE: dict[str, str] = {
     "create_task": "_core",
     "ensure_future": "_core",
     "gather": "_core",
+    "shield": "_core",
     "sleep": "_core",
     "timeout": "_core",
     "timeout_at": "_core",
+    "wait": "_core",
     "wait_for": "_core",
 }
 

@@ -27,6 +27,7 @@ mod observer;
 mod probe;
 mod ready;
 mod running;
+mod shield;
 mod sleep;
 mod sock_calls;
 mod stand_in;
@@ -36,6 +37,7 @@ mod task_group;
 mod timeout;
 mod tls;
 mod transport;
+mod wait;
 mod wait_for;
 
 use crate::ffi::{Python, args::raise, names};
@@ -63,6 +65,8 @@ fn fill(module: *mut c::PyObject) -> Python<()> {
     wait_for::init(module)?;
     task_group::init(module)?;
     create_task::init(module)?;
+    wait::init(module)?;
+    shield::init(module)?;
     executor::init(module)?;
     Ok(())
 }

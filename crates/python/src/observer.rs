@@ -13,7 +13,7 @@ use crate::future::layout::layout;
 use crate::native_loop::Loop;
 use crate::ready::Ready;
 use crate::task::current;
-use crate::{coroutine, errors, gather, task_group};
+use crate::{coroutine, errors, gather, shield, task_group};
 use pyo3_ffi as ffi;
 use std::ptr;
 
@@ -67,6 +67,9 @@ unsafe fn told(observer: Owned, child: *mut ffi::PyObject) -> Python<()> {
         }
         if task_group::is_group(observer.as_ptr()) {
             return task_group::child_done(observer.as_ptr(), child);
+        }
+        if shield::is_shield(observer.as_ptr()) {
+            return shield::side_done(observer.as_ptr(), child);
         }
         debug_assert!(kind == coroutine::kind());
         coroutine::CoroRef::of(observer.as_ptr()).notify(child)

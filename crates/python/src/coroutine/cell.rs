@@ -57,6 +57,8 @@ pub struct CoroObject {
     pub timer: Option<TimerKey>,
     /// A count of the kind's.
     pub count: u32,
+    /// A choice of the kind's.
+    pub option: u8,
     /// How far the kind's code has come.
     pub phase: u8,
     pub state: State,
@@ -85,6 +87,7 @@ pub unsafe fn fill(object: *mut ffi::PyObject, kind: &'static Kind) {
         (*cell).number = 0.0;
         (*cell).timer = None;
         (*cell).count = 0;
+        (*cell).option = 0;
         (*cell).phase = 0;
         (*cell).state = State::Created;
         (*cell).running = false;

@@ -55,7 +55,11 @@ unsafe fn task_for(
         ];
         let mut given = [ptr::null_mut(); 4];
         if call.keyword_count() != 0 {
-            call.keywords("create_task", known, &mut given)?;
+            call.keywords(
+                crate::ffi::compat::WHO_TAKES_TASK_OPTIONS,
+                known,
+                &mut given,
+            )?;
         }
         if eager_factory && !(given[1].is_null() && given[3].is_null()) {
             // When such a task gets its name differs within 3.13.

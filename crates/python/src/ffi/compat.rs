@@ -103,6 +103,10 @@ pub const GROUP_COUNTS_EAGER_AT_ONCE: bool = cfg!(all(Py_3_12, not(Py_3_14)));
 pub const GROUP_FORGETS: bool = cfg!(Py_3_14);
 /// A group has `cancel()`, and suppresses what its body raised.
 pub const GROUP_HAS_CANCEL: bool = cfg!(Py_3_15);
+/// A shield whose outside was cancelled takes the inside's exception as seen.
+pub const SHIELD_RETRIEVES: bool = cfg!(not(Py_3_14));
+/// Whose keyword arguments `create_task`'s are: the loop's method passes them on.
+pub const WHO_TAKES_TASK_OPTIONS: &str = if cfg!(Py_3_14) { "Task" } else { "create_task" };
 /// `eager_start=` of tasks exists.
 pub const HAS_EAGER_START: bool = cfg!(Py_3_12);
 /// `set_exception(StopIteration())` stores a RuntimeError with it as the cause; before, it raised TypeError.

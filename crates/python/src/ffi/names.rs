@@ -36,7 +36,7 @@ names! {
     connect, getsockopt, gettimeout, setblocking, _ensure_fd_no_transport,
     _do_handshake, _do_flush, _do_shutdown, _do_read, _fatal_error, _call_eof_received, _start_shutdown, _write_appdata, _sslobj,
     _msg_callback, read, write, join, append, is_closing, pending_ = "pending",
-    limit, file, cancelled, set_result, value, maxsize, register, loop_ = "loop", run, _abort, _on_task_done, delay, when, time, fut, timeout, return_exceptions, acquire, release, is_running, message, future, task, source_traceback,
+    limit, file, cancelled, set_result, value, maxsize, register, return_when, loop_ = "loop", run, _abort, _on_task_done, delay, when, time, fut, timeout, return_exceptions, acquire, release, is_running, message, future, task, source_traceback,
     pending = "PENDING", finished = "FINISHED", cancelled_ = "CANCELLED",
 }
 

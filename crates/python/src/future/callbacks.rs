@@ -150,6 +150,37 @@ impl Kept {
     }
 }
 
+/// Removes an observer's entries.
+///
+/// # Safety
+/// The objects live and stay alive.
+pub unsafe fn remove_observer(future: FutureRef, observer: *mut ffi::PyObject) {
+    // SAFETY: the entries are taken out before one is released.
+    unsafe {
+        let cell = future.cell();
+        let wanted = Entry::observer(observer);
+        let mut count = 0;
+        if let Some(more) = &mut cell.more {
+            let before = more.len();
+            more.retain(|entry| *entry != wanted);
+            count += before - more.len();
+        }
+        if cell.first == wanted {
+            count += 1;
+            cell.first = match &mut cell.more {
+                Some(more) if !more.is_empty() => more.remove(0),
+                _ => Entry::EMPTY,
+            };
+        }
+        if cell.more.as_ref().is_some_and(|more| more.is_empty()) {
+            cell.more = None;
+        }
+        for _ in 0..count {
+            wanted.release();
+        }
+    }
+}
+
 /// Removes every entry whose callable equals `callable`; how many.
 ///
 /// # Safety

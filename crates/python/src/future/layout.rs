@@ -75,6 +75,20 @@ pub unsafe fn set(change: impl FnOnce(&mut Layout)) {
 }
 
 impl Layout {
+    /// Where the fields of an exactly native future lie.
+    ///
+    /// # Safety
+    /// `object` is live, and `exact` found it to be one.
+    #[inline]
+    pub unsafe fn exact_offset(&self, object: *mut ffi::PyObject) -> usize {
+        // SAFETY: the caller's contract.
+        if unsafe { ffi::Py_TYPE(object) } == self.task {
+            self.task_cell
+        } else {
+            self.future_cell
+        }
+    }
+
     /// The future that `object` is, if its type is exactly one of the native ones: a subclass's overrides count.
     ///
     /// # Safety

@@ -26,7 +26,11 @@ unsafe extern "C" fn call<S: StandIn>(
 /// # Safety
 /// Called during import.
 pub unsafe fn make<S: StandIn>(original: &Owned) -> Python<Owned> {
-    let definition = types::table([types::fast_keywords(S::NAME, call::<S>, c"")]);
+    let definition = types::table([types::fast_keywords(
+        S::NAME,
+        call::<S>,
+        S::DOC.unwrap_or(c""),
+    )]);
     // SAFETY: the definition lives as long as the process.
     unsafe {
         let module = Owned::new(ffi::PyUnicode_FromString(c"rondeau".as_ptr()))?;
