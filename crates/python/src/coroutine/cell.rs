@@ -105,6 +105,12 @@ impl CoroRef {
         CoroRef(object.cast())
     }
 
+    /// The Python object, borrowed.
+    #[inline]
+    pub fn object(self) -> *mut ffi::PyObject {
+        self.0.cast()
+    }
+
     /// The fields.
     ///
     /// # Safety
