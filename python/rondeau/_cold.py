@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import warnings
-from asyncio import base_events, constants, events, format_helpers, trsock
+from asyncio import base_events, constants, events, format_helpers, streams, trsock
 from asyncio.log import logger
 
 TYPE_CHECKING = False
@@ -59,6 +59,53 @@ def new_lock() -> Any:
 def never_awaited(coro: Any) -> None:
     """A coroutine dies that nobody has awaited."""
     warnings._warn_unawaited_coroutine(coro)  # type: ignore[attr-defined]
+
+
+def stream_loop() -> Any:
+    """The loop of a stream that is made without one, asked for as this Python's streams do."""
+    if sys.version_info < (3, 12):
+        return events._get_event_loop(stacklevel=3)  # type: ignore[attr-defined]
+    return events.get_event_loop()
+
+
+def reader_repr(reader: Any, size: int) -> str:
+    """`<StreamReader 3 bytes eof …>`, the parts as asyncio has them."""
+    info = ["StreamReader"]
+    if size:
+        info.append(f"{size} bytes")
+    if reader._eof:
+        info.append("eof")
+    if reader._limit != streams._DEFAULT_LIMIT:  # type: ignore[attr-defined]
+        info.append(f"limit={reader._limit}")
+    for name in ("waiter", "exception", "transport"):
+        if value := getattr(reader, "_" + name):
+            info.append(f"{name}={value!r}")
+    if reader._paused:
+        info.append("paused")
+    return f"<{' '.join(info)}>"
+
+
+def line_over_limit(reader: Any, error: Any) -> ValueError:
+    """What `readline` makes of a LimitOverrunError that the reader itself was given."""
+    if reader._buffer.startswith(b"\n", error.consumed):
+        del reader._buffer[: error.consumed + 1]
+    else:
+        reader._buffer.clear()
+    reader._maybe_resume_transport()
+    made = ValueError(error.args[0])
+    made.__context__ = error
+    return made
+
+
+def forget_exception(closed: Any) -> None:
+    """A protocol dies: nobody is told of what its `_closed` was done with."""
+    if closed.done() and not closed.cancelled():
+        closed.exception()
+
+
+def log_flow(protocol: Any, what: str) -> None:
+    """Debug mode: a stream's protocol was told to pause or to resume."""
+    logger.debug("%r %s writing", protocol, what)
 
 
 def set_result(waiter: Any) -> None:

@@ -45,6 +45,13 @@ NATIVE: dict[str, str] = {
     "timeout_at": "_core",
     "wait": "_core",
     "wait_for": "_core",
+    "StreamReader": "_streams",
+    "StreamReaderProtocol": "_streams",
+    "StreamWriter": "_streams",
+    "open_connection": "_streams",
+    "open_unix_connection": "_streams",
+    "start_server": "_streams",
+    "start_unix_server": "_streams",
 }
 
 

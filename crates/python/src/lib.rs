@@ -31,6 +31,7 @@ mod shield;
 mod sleep;
 mod sock_calls;
 mod stand_in;
+mod streams;
 mod sync;
 mod task;
 mod task_group;
@@ -68,6 +69,7 @@ fn fill(module: *mut c::PyObject) -> Python<()> {
     wait::init(module)?;
     shield::init(module)?;
     executor::init(module)?;
+    streams::init(module)?;
     Ok(())
 }
 
@@ -114,6 +116,7 @@ pub unsafe extern "C" fn PyInit__core() -> *mut c::PyObject {
             event_loop::own_methods,
             c"own_methods(cls, /)\n--\n\nPut the hot methods on a subclass of EventLoop itself; return it.",
         ),
+        streams::ADOPT,
     ]);
     let definition = Box::leak(Box::new(c::PyModuleDef {
         m_base: c::PyModuleDef_HEAD_INIT,

@@ -192,3 +192,12 @@ pub unsafe fn parse_objects<const N: usize>(
     out.copy_from_slice(&[a, b, c, d, e][..N]);
     parsed != 0
 }
+
+/// What `await` says of an object that cannot be awaited.
+pub const NO_AWAITABLE: &std::ffi::CStr = if cfg!(Py_3_14) {
+    c"'%U' object can't be awaited"
+} else {
+    c"object %U can't be used in 'await' expression"
+};
+/// `StreamReader.readuntil` takes a tuple of separators.
+pub const READS_UNTIL_ONE_OF_MANY: bool = cfg!(Py_3_13);

@@ -140,7 +140,11 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
         }
         let kind = kind.into_ptr().cast();
         set_type(kind);
-        transport::set_consumer(kind, reading::feed);
+        transport::add_consumer(
+            kind,
+            |protocol, slice| Some(reading::feed(protocol, slice)),
+            c"Fatal error: protocol.buffer_updated() call failed.",
+        );
         app_transport::init(module)
     }
 }

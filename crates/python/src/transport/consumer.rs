@@ -1,48 +1,50 @@
-//! A protocol that takes what was read as it lies in the driver's buffer, without a Python call in between: TLS.
+//! Protocols that take what was read as it lies in the driver's buffer, without a Python call in between: TLS and streams.
 //!
-//! Noted at import by the room above, which this one does not name. Asked by `make::set_protocol`, called by `read`.
+//! Noted at import by the rooms above, which this one does not name. Asked by `make::set_protocol`, called by `read`.
 
 use crate::ffi::{Python, gil::GilCell};
 use pyo3_ffi as ffi;
-use std::ptr;
+use std::ffi::CStr;
 
-/// Takes a slice for the time of the call: `feed(protocol, slice)`.
-pub type Feed = unsafe fn(*mut ffi::PyObject, &[u8]) -> Python<()>;
+/// Takes a slice for the time of the call: `feed(protocol, slice)`. None: the protocol's own method must be called, since it may be
+/// another than the type's.
+pub type Feed = unsafe fn(*mut ffi::PyObject, &[u8]) -> Option<Python<()>>;
 
-struct Consumer {
+/// One of them.
+#[derive(Clone, Copy)]
+pub struct Consumer {
     kind: *mut ffi::PyTypeObject,
-    feed: Feed,
+    /// The function that takes the slice.
+    pub feed: Feed,
+    /// What is reported where it fails.
+    pub failed: &'static CStr,
 }
 
-unsafe fn nothing(_: *mut ffi::PyObject, _: &[u8]) -> Python<()> {
-    Ok(())
-}
+static CONSUMERS: GilCell<Vec<Consumer>> = GilCell::new(Vec::new());
 
-static CONSUMER: GilCell<Consumer> = GilCell::new(Consumer {
-    kind: ptr::null_mut(),
-    feed: nothing,
-});
-
-/// Notes the type and its function; called once, at import.
-pub fn set_consumer(kind: *mut ffi::PyTypeObject, feed: Feed) {
+/// Notes a type and its function; called at import, once for each.
+pub fn add(kind: *mut ffi::PyTypeObject, feed: Feed, failed: &'static CStr) {
     // SAFETY: the import runs alone.
-    unsafe { *CONSUMER.get() = Consumer { kind, feed } }
+    unsafe { CONSUMERS.get() }.push(Consumer { kind, feed, failed });
 }
 
-/// Whether `protocol` is one.
+/// The number of the consumer that `protocol` is; 0 for none.
 ///
 /// # Safety
 /// `protocol` lives.
-pub unsafe fn is_consumer(protocol: *mut ffi::PyObject) -> bool {
-    // SAFETY: written at import; a transport is made later.
+pub unsafe fn of(protocol: *mut ffi::PyObject) -> u8 {
+    // SAFETY: written at import; a transport is made later. A look at a type runs no Python code.
     unsafe {
-        let kind = CONSUMER.get().kind;
-        !kind.is_null() && ffi::PyObject_TypeCheck(protocol, kind) != 0
+        CONSUMERS
+            .get()
+            .iter()
+            .position(|each| ffi::PyObject_TypeCheck(protocol, each.kind) != 0)
+            .map_or(0, |index| index as u8 + 1)
     }
 }
 
-/// The function that takes the slice.
-pub fn feed() -> Feed {
-    // SAFETY: written at import only.
-    unsafe { CONSUMER.get().feed }
+/// The consumer of that number, which is not 0.
+pub fn get(number: u8) -> Consumer {
+    // SAFETY: written at import only; the copy ends the borrow.
+    unsafe { CONSUMERS.get()[usize::from(number) - 1] }
 }

@@ -54,7 +54,7 @@ unsafe fn allocate(
                 protocol_paused: false,
                 eof: false,
                 buffered: false,
-                consumes: false,
+                consumer: 0,
                 connected: false,
                 own_context: one_context,
                 one_context,
@@ -75,7 +75,7 @@ pub unsafe fn set_protocol(transport: Transport, protocol: *mut ffi::PyObject) -
             answer => answer == 1,
         };
         transport.state().buffered = buffered;
-        transport.state().consumes = consumer::is_consumer(protocol);
+        transport.state().consumer = consumer::of(protocol);
         ffi::Py_INCREF(protocol);
         super::state::replace(&mut transport.state().protocol, protocol);
         Ok(())

@@ -89,7 +89,11 @@ unsafe fn reading(transport: Transport) -> bool {
     unsafe { !transport.state().closing && !transport.state().paused }
 }
 
-unsafe fn pause(transport: Transport) -> Python<()> {
+/// `pause_reading()`.
+///
+/// # Safety
+/// The transport is kept alive by the caller.
+pub unsafe fn pause(transport: Transport) -> Python<()> {
     // SAFETY: each borrow ends before Python runs.
     unsafe {
         if !reading(transport) {
@@ -102,7 +106,11 @@ unsafe fn pause(transport: Transport) -> Python<()> {
     }
 }
 
-unsafe fn resume(transport: Transport) -> Python<()> {
+/// `resume_reading()`.
+///
+/// # Safety
+/// The transport is kept alive by the caller.
+pub unsafe fn resume(transport: Transport) -> Python<()> {
     // SAFETY: each borrow ends before Python runs.
     unsafe {
         if transport.state().closing || !transport.state().paused {

@@ -6,6 +6,7 @@
 mod attributes;
 mod close;
 mod consumer;
+mod direct;
 mod extra;
 mod flow;
 mod interest;
@@ -16,7 +17,8 @@ mod read;
 mod state;
 mod write;
 
-pub use consumer::set_consumer;
+pub use consumer::add as add_consumer;
+pub use direct::{close, is_closing, pause_reading, resume_reading, write};
 pub use outgoing::send_outbox;
 pub use read::{note_readiness, on_ready};
 pub use state::transport_type;

@@ -6,7 +6,7 @@
 use super::state::Transport;
 use super::{close, consumer, interest, write};
 use crate::door;
-use crate::ffi::{Python, Raised, answer, compat, names::names, owned::Owned};
+use crate::ffi::{Python, Raised, compat, names::names, owned::Owned};
 use crate::native_loop::{Loop, is_forked};
 use pyo3_ffi as ffi;
 use rondeau_driver::{Interest, Readiness, socket};
@@ -71,7 +71,7 @@ pub unsafe fn on_ready(loop_: Loop, object: *mut ffi::PyObject) -> Python<()> {
 unsafe fn read(loop_: Loop, transport: Transport) -> Python<()> {
     // SAFETY: as in `on_ready`.
     unsafe {
-        if transport.state().buffered && !transport.state().consumes {
+        if transport.state().buffered && transport.state().consumer == 0 {
             return read_into(transport);
         }
         let fd = transport.state().fd;
@@ -80,20 +80,18 @@ unsafe fn read(loop_: Loop, transport: Transport) -> Python<()> {
         };
         let hot = driver.hot();
         let data = match socket::recv(fd, hot) {
-            Ok(count) if count > 0 && transport.state().consumes => {
-                let slice = &hot[..count];
-                return call(
-                    transport,
-                    c"Fatal error: protocol.buffer_updated() call failed.",
-                    |protocol| answer::none(consumer::feed()(protocol, slice)),
-                )
-                .map(drop);
-            }
             Ok(0) => return end_of_stream(transport),
-            Ok(count) => Owned::new(ffi::PyBytes_FromStringAndSize(
-                hot.as_ptr().cast(),
-                count as ffi::Py_ssize_t,
-            ))?,
+            Ok(count) => {
+                if transport.state().consumer != 0
+                    && let Some(done) = consume(transport, &hot[..count])
+                {
+                    return done;
+                }
+                Owned::new(ffi::PyBytes_FromStringAndSize(
+                    hot.as_ptr().cast(),
+                    count as ffi::Py_ssize_t,
+                ))?
+            }
             Err(error) => return failed(transport, &error),
         };
         call(
@@ -110,6 +108,18 @@ unsafe fn read(loop_: Loop, transport: Transport) -> Python<()> {
             },
         )
         .map(drop)
+    }
+}
+
+/// Gives the protocol's consumer what was received. None: the protocol's own method is to be called.
+#[inline]
+unsafe fn consume(transport: Transport, data: &[u8]) -> Option<Python<()>> {
+    // SAFETY: the protocol is kept alive, since who is woken may replace it.
+    unsafe {
+        let consumer = consumer::get(transport.state().consumer);
+        let protocol = Owned::from_borrowed(transport.state().protocol);
+        let done = (consumer.feed)(protocol.as_ptr(), data)?;
+        Some(done.or_else(|Raised| fatal(transport, consumer.failed)))
     }
 }
 

@@ -65,8 +65,8 @@ pub struct State {
     pub eof: bool,
     /// The protocol is a `BufferedProtocol`.
     pub buffered: bool,
-    /// The protocol takes the driver's slice itself.
-    pub consumes: bool,
+    /// Which consumer takes the driver's slice for the protocol; 0 for none.
+    pub consumer: u8,
     /// The protocol was told of the connection, or will be.
     pub connected: bool,
     /// `context` is this transport's own copy.
