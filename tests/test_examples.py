@@ -46,10 +46,22 @@ def test_none_is_forgotten():
     assert {path.name for path in EXAMPLES.glob("*.py")} == set(RUNS)
 
 
+def paces(arguments):
+    """The arguments, then with longer units: a busy machine needs them for the same order."""
+    yield arguments
+    if arguments[0].startswith("0."):
+        for slower in (5, 25):
+            yield [str(float(arguments[0]) * slower)]
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_both_loops_print_the_same(name):
-    ours, theirs = (printed(loop, name, *RUNS[name]) for loop in ["rondeau", "asyncio"])
-    assert without_times(ours) == without_times(theirs)
+    arguments, typed = RUNS[name]
+    for each in paces(arguments):
+        ours, theirs = (without_times(printed(loop, name, each, typed)) for loop in ["rondeau", "asyncio"])
+        if ours == theirs:
+            break
+    assert ours == theirs
     assert ours.strip()
 
 
