@@ -1,16 +1,15 @@
 """The strict list (expected.toml), and the verdict: which outcomes are as they must be.
 
-Called by run.py. A test counts if asyncio passes it here and now. Such a test must pass on Rondeau (a skip is no pass)
+Called by run.py, and by upstream/run.py for its own list. A test counts if asyncio passes it here and now. Such a test must pass on Rondeau (a skip is no pass)
 unless it is on the list; what is on the list must not pass, so the list is never longer than it needs to be.
 """
 
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import suites
 from process import Module, Outcome
 
 MOST = 10
@@ -41,7 +40,7 @@ class Verdict:
     seconds: float = 0.0
 
 
-def load(file: Path = FILE) -> dict[str, dict[str, Listed]]:
+def load(arms: Iterable[str], file: Path = FILE) -> dict[str, dict[str, Listed]]:
     """For each arm: test id → why it fails on this Python.
 
     Raises:
@@ -50,7 +49,7 @@ def load(file: Path = FILE) -> dict[str, dict[str, Listed]]:
     reasons = tomllib.loads(file.read_text()).get("reason", [])
     if len({test for reason in reasons for test in reason["tests"]}) > MOST:
         raise ValueError(f"{file.name} lists more than {MOST} tests")
-    found: dict[str, dict[str, Listed]] = {arm: {} for arm in suites.ARMS}
+    found: dict[str, dict[str, Listed]] = {arm: {} for arm in arms}
     for reason in reasons:
         everywhere, later = set(reason["versions"]), set(reason.get("later", []))
         if unknown := {*everywhere, *later} - VERSIONS | {*reason["arms"]} - found.keys():
@@ -67,8 +66,7 @@ def judge(base: Module, module: Module, listed: Mapping[str, Listed], whole: boo
 
     `listed` is the arm's part of the strict list; `whole` is that every test of the module was run.
     """
-    name = module.name.rpartition(".")[2]
-    verdict = Verdict(module.arm, name, seconds=module.seconds)
+    verdict = Verdict(module.arm, module.short, seconds=module.seconds)
     for test, outcome in base.outcomes.items():
         if outcome.kind != "passed":
             continue
@@ -85,7 +83,8 @@ def judge(base: Module, module: Module, listed: Mapping[str, Listed], whole: boo
         elif not passed:
             verdict.wrong[test] = ours
     for test, entry in listed.items():
-        if whole and entry.must_exist and test.split(".")[0] == name and test not in base.outcomes:
+        of_this = test.startswith((f"{module.short}.", f"{module.short}::"))
+        if whole and entry.must_exist and of_this and test not in base.outcomes:
             verdict.wrong[test] = Outcome("not there", f"expected.toml lists it for {VERSION}, and there is no such test")
     # The module itself could not be imported.
     if module.name in module.outcomes:

@@ -1,6 +1,6 @@
 """Runs one test module in one arm to its end, whatever its tests do to the process.
 
-Called by run.py from a few threads. The module's tests run in one worker process; a test that takes it down or hangs is written
+Called by run.py, and by upstream/run.py with a worker of its own, from a few threads. The module's tests run in one worker process; a test that takes it down or hangs is written
 off, and a new worker takes up the rest. A test that did not pass is run once more, alone in a process: what passes then was
 disturbed by its neighbours or by a busy machine, and is reported as such.
 
@@ -17,12 +17,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-WORKER = Path(__file__).with_name("worker.py")
 TAIL = 6000  # bytes of a dead worker's standard error
 
 
@@ -35,6 +34,15 @@ class Outcome:
     alone: bool = False  # It passed only when it was run again, alone.
 
 
+@dataclass(frozen=True)
+class Worker:
+    """How a worker is started: with this interpreter and these arguments, then ARM MODULE CHANNEL TIMEOUT, as worker.py takes them."""
+
+    arguments: tuple[str | Path, ...] = (Path(__file__).with_name("worker.py"),)
+    python: str | Path = sys.executable
+    environment: Mapping[str, str] | None = None
+
+
 @dataclass
 class Module:
     """All of a module's tests by id, in the order in which the module has them."""
@@ -44,19 +52,32 @@ class Module:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     rebound: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    worker: Worker = Worker()
+
+    @property
+    def short(self) -> str:
+        """What its tests' ids begin with."""
+        return self.name.removeprefix("test.test_asyncio.")
 
 
-def run(arm: str, module: str, timeout: float, only: Sequence[str] = (), once: Container[str] = ()) -> Module:
-    """Run `module` (a dotted name) in `arm`; a single test may take `timeout` seconds.
+def run(
+    arm: str,
+    module: str,
+    timeout: float,
+    only: Sequence[str] = (),
+    once: Container[str] = (),
+    worker: Worker = Worker(),  # noqa: B008
+) -> Module:
+    """Run `module` (a name that `worker` understands) in `arm`; a single test may take `timeout` seconds.
 
     `only` are texts that pick among its ids, `once` the ids of tests that are not run again when they fail.
     """
     began = time.monotonic()
-    found = Module(arm, module)
+    found = Module(arm, module, worker=worker)
     _everything(found, timeout, only)
     for test, outcome in found.outcomes.items():
         if outcome.kind in ("failed", "crashed", "hung", "not run") and test not in once and test != module:
-            second = Module(arm, module)
+            second = Module(arm, module, worker=worker)
             _worker(second, (), {test}, timeout)
             if test in second.outcomes and second.outcomes[test].kind == "passed":
                 found.outcomes[test] = Outcome("passed", outcome.detail, alone=True)
@@ -88,12 +109,13 @@ def _worker(found: Module, only: Sequence[str], wanted: set[str] | None, timeout
     reading, writing = os.pipe()
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder, open(f"{folder}/output", "w+b") as output:
         process = subprocess.Popen(
-            [sys.executable, WORKER, found.arm, found.name, str(writing), str(timeout)],
+            [found.worker.python, *found.worker.arguments, found.arm, found.name, str(writing), str(timeout)],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
             pass_fds=[writing],
             cwd=folder,
+            env=found.worker.environment,
             start_new_session=True,
         )
         os.close(writing)

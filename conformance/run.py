@@ -35,7 +35,7 @@ def main() -> int:
     arms = chosen.arm or (["native"] if chosen.native else ["loop", "types"])
     try:
         modules = {arm: suites.present(suites.ARMS[arm]) for arm in arms}
-        listed = expected.load()
+        listed = expected.load(suites.ARMS)
     except (LookupError, ValueError) as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 2
