@@ -95,7 +95,8 @@ def test_exit_codes(run, script, code):
 
 def test_reaped_elsewhere(logged):
     async def main():
-        process = await asyncio.create_subprocess_exec("true")
+        process = await asyncio.create_subprocess_exec("sleep", "1000")
+        process.kill()
         os.waitpid(process.pid, 0)
         return await process.wait()
 

@@ -323,3 +323,61 @@ def test_a_socket_that_is_closed_behind_its_transport(compare, logged):
             sock.close()
 
     assert compare(body) == [True, ("OSError", b""), "nothing", b"not for the transport"]
+
+
+def test_a_socket_with_methods_of_its_own_is_asked(compare):
+    class Counting(socket.socket):
+        sent = received = 0
+
+        def send(self, data, *flags):
+            self.sent += len(data)
+            return super().send(data, *flags)
+
+        def recv(self, size, *flags):
+            data = super().recv(size, *flags)
+            self.received += len(data)
+            return data
+
+    async def body(note):
+        plain, peer = socket.socketpair()
+        sock = Counting(fileno=plain.detach())
+        transport, protocol = await asyncio.get_running_loop().create_connection(Recorder, sock=sock)
+        transport.write(b"order")
+        peer.sendall(b"cake")
+        await protocol.until(4)
+        await asyncio.sleep(0)  # What was written may leave after the callback.
+        note(bytes(protocol.received), peer.recv(5), sock.sent, sock.received)
+        transport.close()
+        peer.close()
+        await protocol.gone
+
+    assert compare(body) == [(b"cake", b"order", 5, 4)]
+
+
+@pytest.mark.parametrize("what", ["write", "write_eof", "close", "sock_sendall"])
+def test_what_is_sent_within_the_loop_arrives_within_two_turns(compare, what):
+    """Both ends in one loop, and something always ready: websockets' own tests count on it."""
+
+    async def body(note):
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        receiver, protocol = await loop.create_connection(Recorder, sock=theirs)
+        await asyncio.sleep(0)
+        if what == "sock_sendall":
+            await loop.sock_sendall(ours, b"order")
+        else:
+            sender, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+            await asyncio.sleep(0)
+            sender.write(b"order") if what == "write" else getattr(sender, what)()
+            if what == "close":
+                await asyncio.sleep(0)  # The descriptor is closed in the next turn.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        note(what, protocol.events[:])
+        receiver.abort()
+        (ours if what == "sock_sendall" else sender).close()
+        await protocol.gone
+        await asyncio.sleep(0)
+
+    compare(body)

@@ -64,6 +64,16 @@ class _Kernel:
         self._loop._release()
 
 
+def _has_methods_of_its_own(sock: socket.socket) -> bool:
+    """Whether the program wants to be asked for each send and receive: the native transport would go to the kernel past it."""
+    kind = type(sock)
+    if kind is socket.socket:
+        return False
+    return any(
+        getattr(kind, name, None) is not getattr(socket.socket, name) for name in ("recv", "recv_into", "send", "sendmsg")
+    )
+
+
 class _Clients:
     """A server's open connections, kept where they are kept anyway: in the loop's table of descriptors.
 
@@ -333,6 +343,11 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
         context: Context | None = None,
     ) -> asyncio.Transport:
         self._ensure_fd_no_transport(sock)
+        if _has_methods_of_its_own(sock):
+            with_context: dict[str, Any] = {} if context is None else {"context": context}
+            return super()._make_socket_transport(  # type: ignore[misc,no-any-return]
+                sock, protocol, waiter, extra=extra, server=server, **with_context
+            )
         return self._transport_for(sock, protocol, waiter, extra, server, context)
 
     def _make_ssl_transport(
@@ -361,7 +376,7 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
             ssl_handshake_timeout=ssl_handshake_timeout,
             ssl_shutdown_timeout=ssl_shutdown_timeout,
         )
-        self._transport_for(rawsock, ssl_protocol, None, extra, server, context)
+        self._make_socket_transport(rawsock, ssl_protocol, extra=extra, server=server, context=context)
         transport: asyncio.Transport = ssl_protocol._app_transport
         return transport
 

@@ -5,6 +5,9 @@
 //! clock has ticked since the last time (1–4 ms, `CONFIG_HZ`): a loop of slow callbacks does not starve its sockets.
 //! The coarse clock costs 5 ns and is read every fourth turn.
 //!
+//! Where the owner did something that sockets may answer to at once, such as sending, it says so by [`Pace::look`], and
+//! the kernel is asked at the next turn: programs with both ends of a connection in one loop count on that.
+//!
 //! `Skip` also means that no timer need be looked at: a timer is late by 64 turns or one tick at most.
 
 use rondeau_driver::clock;
@@ -64,6 +67,20 @@ impl Pace {
             tick: coarse(),
             coarse,
         }
+    }
+
+    /// Has the next [`Pace::decide`] ask the kernel, whatever is ready.
+    ///
+    /// ```
+    /// use rondeau_core::{Pace, Park, Time};
+    ///
+    /// let mut pace = Pace::new();
+    /// pace.look();
+    /// assert_eq!(pace.decide(true, None, || Time::from_nanos(100)), Park::Poll);
+    /// ```
+    #[inline]
+    pub fn look(&mut self) {
+        self.turns = TURNS - 1;
     }
 
     /// What to do before the next turn. `ready`: the agenda has something; `next_due`: the first timer; `now` is

@@ -3,8 +3,9 @@
 //! Called by `_run()`, which `run_forever` calls. Nothing is borrowed from the loop while Python code runs: each item is taken
 //! off the agenda first, so a callback may come back to any part of the loop.
 //!
-//! The kernel is asked when nothing is ready, every 64 turns, or when a clock tick passed (`rondeau_core::Pace`): asking at
-//! every turn made call_soon 294 ns instead of 130. Timers are looked at in every turn, since `call_later(0, f)` runs in the next one.
+//! The kernel is asked when nothing is ready, after something was sent, closed or watched anew, after a reader or writer was
+//! called, every 64 turns, or when a clock tick passed (`rondeau_core::Pace`): asking at every turn made call_soon 294 ns instead
+//! of 130. Timers are looked at in every turn, since `call_later(0, f)` runs in the next one.
 
 use crate::ffi::{Python, Raised};
 use crate::native_loop::descriptors::Slot;
@@ -208,7 +209,11 @@ unsafe fn queue_events(loop_: Loop) {
             };
             match slot {
                 Slot::Empty => {}
-                Slot::Handles { .. } => exchange::tell(loop_, event.token as i32, event),
+                Slot::Handles { .. } => {
+                    // Such callbacks send by themselves, past the loop (Tornado, psycopg): their peers may be in it too.
+                    parts.pace.look();
+                    exchange::tell(loop_, event.token as i32, event);
+                }
                 Slot::Transport { object, .. } => {
                     let object = object.as_ptr();
                     if transport::note_readiness(object, event.readiness) {

@@ -42,6 +42,7 @@ pub unsafe fn exchange(loop_: Loop, fd: RawFd, write: bool, new: Waiter) -> io::
     let told = if wanted == asked || silent {
         Ok(())
     } else {
+        parts.pace.look();
         kernel::ask(driver, fd, asked, wanted)
     };
     let interest = if told.is_ok() && !silent {

@@ -44,6 +44,9 @@ pub unsafe fn attempt(call: Call) -> Python<Attempt> {
     unsafe {
         let fields = call.fields();
         let loop_ = call.event_loop();
+        if fields.kind.writes() {
+            loop_.parts().pace.look();
+        }
         // The hot buffer is the loop's thread's.
         if fields.plain && !loop_.parts().parked {
             let fd = plain::descriptor(fields.sock)?;

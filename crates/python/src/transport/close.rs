@@ -158,6 +158,9 @@ pub unsafe fn release(transport: Transport) -> Python<()> {
     unsafe {
         super::extra::keep_own_address(transport.state());
         interest::forget(transport);
+        if let Some(loop_) = transport.event_loop() {
+            loop_.parts().pace.look();
+        }
         drop_output(transport.state());
         // What close() raised is kept out of the way of the Python code that runs below.
         let mut raised = ptr::null_mut();

@@ -59,6 +59,7 @@ pub unsafe fn set(transport: Transport, wanted: Interest) -> io::Result<()> {
             return Ok(());
         };
         kernel::ask(driver, fd, asked, wanted)?;
+        loop_.parts().pace.look();
         let object = transport.object();
         *loop_.parts().descriptors.entry(fd) = Slot::Transport {
             object: NonNull::new_unchecked(object),

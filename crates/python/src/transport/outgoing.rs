@@ -30,6 +30,7 @@ pub unsafe fn send_outbox(loop_: Loop, done: Python<()>) -> Python<()> {
         } else {
             ptr::null_mut()
         };
+        loop_.parts().pace.look();
         let mut unsent = loop_.parts().outbox.take();
         for group in unsent.chunks(TOGETHER) {
             let mut failures = [const { None }; TOGETHER];

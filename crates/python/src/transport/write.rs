@@ -214,6 +214,7 @@ pub unsafe fn flush(transport: Transport) -> Python<()> {
         if state.is_stale() {
             return failed(transport, &io::Error::from_raw_os_error(libc::EBADF));
         }
+        loop_.parts().pace.look();
         let mut sent = std::mem::take(&mut loop_.parts().sent);
         let outcome = state.out.flush(state.fd, &mut sent);
         for chunk in sent.drain(..) {
@@ -309,6 +310,9 @@ pub unsafe fn write_eof(transport: Transport) -> Python<()> {
             return Ok(());
         }
         flush(transport)?;
+        if let Some(loop_) = transport.event_loop() {
+            loop_.parts().pace.look();
+        }
         let state = transport.state();
         if state.fd >= 0 && state.out.is_empty() {
             shut_down(state).map_err(|error| errors::raise_os_error(&error))?;
