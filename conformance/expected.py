@@ -1,7 +1,8 @@
 """The strict list (expected.toml), and the verdict: which outcomes are as they must be.
 
-Called by run.py, and by upstream/run.py for its own list. A test counts if asyncio passes it here and now. Such a test must pass on Rondeau (a skip is no pass)
-unless it is on the list; what is on the list must not pass, so the list is never longer than it needs to be.
+Called by run.py, and by upstream/run.py for its own list. A test counts if asyncio passes it here and now. Such a test must
+pass on Rondeau (a skip is no pass) unless it is on the list; what is on the list must not pass, so the list is never longer
+than it needs to be.
 """
 
 import sys

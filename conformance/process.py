@@ -1,8 +1,8 @@
 """Runs one test module in one arm to its end, whatever its tests do to the process.
 
-Called by run.py, and by upstream/run.py with a worker of its own, from a few threads. The module's tests run in one worker process; a test that takes it down or hangs is written
-off, and a new worker takes up the rest. A test that did not pass is run once more, alone in a process: what passes then was
-disturbed by its neighbours or by a busy machine, and is reported as such.
+Called by run.py, and by upstream/run.py with a worker of its own, from a few threads. The module's tests run in one worker
+process; a test that takes it down or hangs is written off, and a new worker takes up the rest. A test that did not pass is run
+once more, alone in a process: what passes then was disturbed by its neighbours or by a busy machine, and is reported as such.
 
 Rejected: a process for each test. The suites import in 0.2 s, and there are 2,500 of them: eight minutes an arm, for nothing.
 
@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+AGAIN = 20  # tests of a module that are run again at most: where more fail it is no accident
 TAIL = 6000  # bytes of a dead worker's standard error
 
 
@@ -36,7 +37,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Worker:
-    """How a worker is started: with this interpreter and these arguments, then ARM MODULE CHANNEL TIMEOUT, as worker.py takes them."""
+    """How a worker is started: with this interpreter and these arguments, then worker.py's own: ARM MODULE CHANNEL TIMEOUT."""
 
     arguments: tuple[str | Path, ...] = (Path(__file__).with_name("worker.py"),)
     python: str | Path = sys.executable
@@ -66,7 +67,7 @@ def run(
     timeout: float,
     only: Sequence[str] = (),
     once: Container[str] = (),
-    worker: Worker = Worker(),  # noqa: B008
+    worker: Worker = Worker(),
 ) -> Module:
     """Run `module` (a name that `worker` understands) in `arm`; a single test may take `timeout` seconds.
 
@@ -75,12 +76,12 @@ def run(
     began = time.monotonic()
     found = Module(arm, module, worker=worker)
     _everything(found, timeout, only)
-    for test, outcome in found.outcomes.items():
-        if outcome.kind in ("failed", "crashed", "hung", "not run") and test not in once and test != module:
-            second = Module(arm, module, worker=worker)
-            _worker(second, (), {test}, timeout)
-            if test in second.outcomes and second.outcomes[test].kind == "passed":
-                found.outcomes[test] = Outcome("passed", outcome.detail, alone=True)
+    failed = {test: outcome for test, outcome in found.outcomes.items() if outcome.kind not in ("passed", "skipped")}
+    for test in [test for test in failed if test not in once and test != module][:AGAIN]:
+        second = Module(arm, module, worker=worker)
+        _worker(second, (), {test}, timeout)
+        if test in second.outcomes and second.outcomes[test].kind == "passed":
+            found.outcomes[test] = Outcome("passed", failed[test].detail, alone=True)
     found.seconds = time.monotonic() - began
     return found
 
