@@ -280,6 +280,31 @@ def test_buffered_protocols(run, through_methods, room, size):
     run(main())
 
 
+def test_a_buffer_asked_for_while_another_socket_is_read(run):
+    """`get_buffer` reads from a socket of its own, by a coroutine stepped by hand: the records under way stay as they are."""
+    one, two = socket.socketpair()
+    one.setblocking(False)
+    two.setblocking(False)
+
+    class Reads(Buffered):
+        def get_buffer(self, hint):
+            one.send(b"\0" * 1000)
+            coroutine = asyncio.get_running_loop().sock_recv(two, 1000)
+            with pytest.raises(StopIteration) as stopped:
+                coroutine.send(None)
+            assert len(stopped.value.value) == 1000
+            return super().get_buffer(hint)
+
+    async def main():
+        async with pair(Reads) as (transport, protocol, _):
+            transport.write(pattern(5000))
+            await protocol.until(5000)
+            assert protocol.received == pattern(5000)
+
+    with one, two:
+        run(main())
+
+
 def test_a_buffer_that_cannot_be_written(compare, logged, through_methods):
     class ReadOnly(Buffered):
         def get_buffer(self, hint):

@@ -186,6 +186,21 @@ impl Driver {
         &mut self.hot
     }
 
+    /// The same buffer, out of the driver's hands until [`Driver::take_back`]: for whoever looks at what was read while code runs that may
+    /// ask for [`Driver::hot`], which then makes another.
+    #[inline]
+    #[must_use]
+    pub fn lend(&mut self) -> Vec<u8> {
+        self.hot();
+        std::mem::take(&mut self.hot)
+    }
+
+    /// Takes the buffer back that [`Driver::lend`] gave.
+    #[inline]
+    pub fn take_back(&mut self, hot: Vec<u8>) {
+        self.hot = hot;
+    }
+
     /// Sends to each of at most [`TOGETHER`](crate::TOGETHER) non-blocking sockets, in one system call where io_uring allows it. The loop's thread
     /// only.
     ///

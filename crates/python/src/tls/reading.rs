@@ -5,7 +5,8 @@
 //! (it stops at an error, at the end of the stream, or when the program's buffer is full) goes to `_incoming`, where asyncio would
 //! have put all of it.
 //!
-//! No Python code runs while the slice is lent, but for a `BufferedProtocol`'s `get_buffer`, and nobody else reads into the driver's buffer then.
+//! Python code may run while the slice is lent: a `BufferedProtocol`'s `get_buffer`, OpenSSL's callbacks. The transport keeps the driver from
+//! reading into it meanwhile.
 
 use super::lent::{self, RECORD, Sink, Source};
 use super::openssl::{Ssl, WANT_READ};

@@ -71,7 +71,10 @@ pub unsafe fn on_ready(loop_: Loop, object: *mut ffi::PyObject) -> Python<()> {
 unsafe fn read(loop_: Loop, transport: Transport) -> Python<()> {
     // SAFETY: as in `on_ready`.
     unsafe {
-        if transport.state().buffered && transport.state().consumer == 0 {
+        if transport.state().consumer != 0 {
+            return read_for_consumer(loop_, transport);
+        }
+        if transport.state().buffered {
             return read_into(transport);
         }
         let fd = transport.state().fd;
@@ -79,21 +82,23 @@ unsafe fn read(loop_: Loop, transport: Transport) -> Python<()> {
             return Ok(());
         };
         let hot = driver.hot();
-        let data = match socket::recv(fd, hot) {
-            Ok(0) => return end_of_stream(transport),
-            Ok(count) => {
-                if transport.state().consumer != 0
-                    && let Some(done) = consume(transport, &hot[..count])
-                {
-                    return done;
-                }
-                Owned::new(ffi::PyBytes_FromStringAndSize(
-                    hot.as_ptr().cast(),
-                    count as ffi::Py_ssize_t,
-                ))?
-            }
-            Err(error) => return failed(transport, &error),
-        };
+        match socket::recv(fd, hot) {
+            Ok(0) => end_of_stream(transport),
+            Ok(count) => hand_over(transport, &hot[..count]),
+            Err(error) => failed(transport, &error),
+        }
+    }
+}
+
+/// `data_received(bytes)`.
+#[inline]
+unsafe fn hand_over(transport: Transport, data: &[u8]) -> Python<()> {
+    // SAFETY: the bytes are copied before Python runs.
+    unsafe {
+        let data = Owned::new(ffi::PyBytes_FromStringAndSize(
+            data.as_ptr().cast(),
+            data.len() as ffi::Py_ssize_t,
+        ))?;
         call(
             transport,
             c"Fatal error: protocol.data_received() call failed.",
@@ -108,6 +113,27 @@ unsafe fn read(loop_: Loop, transport: Transport) -> Python<()> {
             },
         )
         .map(drop)
+    }
+}
+
+/// The consumer gets a slice of the driver's buffer, which is out of the driver's hands meanwhile: the program's code may run.
+unsafe fn read_for_consumer(loop_: Loop, transport: Transport) -> Python<()> {
+    // SAFETY: as in `on_ready`.
+    unsafe {
+        let Some(driver) = loop_.driver_mut() else {
+            return Ok(());
+        };
+        let mut lent = driver.lend();
+        let done = match socket::recv(transport.state().fd, &mut lent) {
+            Ok(0) => end_of_stream(transport),
+            Ok(count) => consume(transport, &lent[..count])
+                .unwrap_or_else(|| hand_over(transport, &lent[..count])),
+            Err(error) => failed(transport, &error),
+        };
+        if let Some(driver) = loop_.driver_mut() {
+            driver.take_back(lent);
+        }
+        done
     }
 }
 
