@@ -1,0 +1,5 @@
+"""async_tree, written anew: leaves of which half compute and half wait, run by gather."""
+
+from harness.tree import tree
+
+WORKLOAD = tree("cpu_io_mixed", "plain")

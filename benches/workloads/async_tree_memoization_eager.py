@@ -1,0 +1,5 @@
+"""async_tree, written anew: leaves that look into a cache, run by gather with eager tasks."""
+
+from harness.tree import tree
+
+WORKLOAD = tree("memoization", "eager")
