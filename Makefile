@@ -16,7 +16,7 @@ TYPED := python/rondeau tests/typing examples
 # Test runs of one Python: both drivers, unless told. `default` leaves the choice to the probe.
 DRIVERS ?= default epoll
 
-.PHONY: help run build test test-rust test-python differential conformance faults ecosystem check format bench bench-rust clean
+.PHONY: help run build test test-rust test-python differential conformance upstream faults ecosystem check format bench bench-rust clean
 
 help:
 	@echo 'make run          build, then cook the kitchen in Python and in Rust'
@@ -25,6 +25,7 @@ help:
 	@echo 'make test-rust    only these'
 	@echo 'make test-python  only these; TESTS="tests/test_tcp.py -k echo" picks some'
 	@echo 'make differential 100,000 random programs with asyncio and with the native names; PROGRAMS=1000 for fewer'
+	@echo 'make upstream     the test suites of aiohttp, anyio, uvicorn, websockets and Tornado, on Rondeau; ONLY="anyio" picks one'
 	@echo 'make conformance  the own asyncio tests of the interpreter, on Rondeau; ONLY="test_events" picks some, NATIVE=1 tests all that is native'
 	@echo 'make faults       fail each system call in turn and look at what is left; FAULTS="--only streams --call accept" picks some'
 	@echo 'make ecosystem    programs of ours with aiohttp, uvicorn, grpc, PostgreSQL, Redis, Dask ..., on asyncio and on Rondeau; ONLY="redis" picks some'
@@ -77,6 +78,10 @@ test-python: build
 	  skip=--ignore=tests/test_cli.py; \
 	done
 
+# Into target/upstream goes what this fetches. SOURCES=folder is looked into first, for archives named NAME-VERSION.tar.gz.
+upstream: build
+	$(PYTHON) upstream/run.py --wheel $(WHEELS)/rondeau-*.whl $(if $(SOURCES),--sources $(SOURCES)) $(ONLY)
+
 # The tests are the interpreter's: PY must have its package `test` (Debian: libpythonX.Y-testsuite).
 # The limit of a minute a test is not for this one.
 differential: build
@@ -111,6 +116,7 @@ check: $(VENV)/.ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy $(TYPED)
 	$(VENV)/bin/mypy conformance
+	MYPYPATH=conformance $(VENV)/bin/mypy upstream/run.py upstream/sources.py
 
 format: $(VENV)/.ready
 	cargo fmt
