@@ -257,13 +257,13 @@ unsafe extern "C" fn ignore(_: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mu
 /// The methods that run per callback, on the base type and again on the class that `own_methods` is given.
 fn hot_methods() -> [ffi::PyMethodDef; 7] {
     [
-        fast_keywords(c"call_soon", schedule::call_soon, c"call_soon($self, callback, /, *args, context=None)\n--\n\nCall the callback in the loop's next turn; return a Handle."),
-        fast_keywords(c"call_soon_threadsafe", schedule::call_soon_threadsafe, c"call_soon_threadsafe($self, callback, /, *args, context=None)\n--\n\nLike call_soon, from any thread: wakes the loop."),
-        fast_keywords(c"call_later", schedule::call_later, c"call_later($self, delay, callback, /, *args, context=None)\n--\n\nCall the callback in `delay` seconds; return a TimerHandle."),
-        fast_keywords(c"call_at", schedule::call_at, c"call_at($self, when, callback, /, *args, context=None)\n--\n\nCall the callback when time() reaches `when` (seconds); return a TimerHandle."),
+        fast_keywords(c"call_soon", schedule::call_soon, c"call_soon($self, callback, *args, context=None)\n--\n\nCall the callback in the loop's next turn; return a Handle."),
+        fast_keywords(c"call_soon_threadsafe", schedule::call_soon_threadsafe, c"call_soon_threadsafe($self, callback, *args, context=None)\n--\n\nLike call_soon, from any thread: wakes the loop."),
+        fast_keywords(c"call_later", schedule::call_later, c"call_later($self, delay, callback, *args, context=None)\n--\n\nCall the callback in `delay` seconds; return a TimerHandle."),
+        fast_keywords(c"call_at", schedule::call_at, c"call_at($self, when, callback, *args, context=None)\n--\n\nCall the callback when time() reaches `when` (seconds); return a TimerHandle."),
         noargs(c"time", schedule::time, c"time($self, /)\n--\n\nThe loop's clock, in seconds: time.monotonic()."),
         noargs(c"create_future", create::create_future, c"create_future($self, /)\n--\n\nA Future attached to this loop."),
-        fast_keywords(c"create_task", create::create_task, c"create_task($self, coro, /, **kwargs)\n--\n\nSchedule a coroutine; return its Task."),
+        fast_keywords(c"create_task", create::create_task, c"create_task($self, coro, **kwargs)\n--\n\nSchedule a coroutine; return its Task."),
     ]
 }
 

@@ -17,45 +17,83 @@ use rondeau_core::Time;
 use std::ffi::CStr;
 use std::ptr;
 
-/// Splits `(callback, *args, context=None)` after `skip` leading arguments.
+/// What a scheduling method was given, borrowed.
+struct Given<'a> {
+    /// `delay` or `when`; NULL for a method that has neither.
+    first: *mut ffi::PyObject,
+    callback: *mut ffi::PyObject,
+    args: &'a [*mut ffi::PyObject],
+    context: *mut ffi::PyObject,
+}
+
+/// Splits `(callback, *args, context=None)`, with `delay` or `when` in front where `skip` is 1.
 #[inline]
-unsafe fn callback_and_args<'a>(
-    call: &Args<'a>,
-    function: &str,
-    skip: usize,
-) -> Python<(
-    *mut ffi::PyObject,
-    &'a [*mut ffi::PyObject],
-    *mut ffi::PyObject,
-)> {
-    if call.positional.len() <= skip {
-        return Err(missing(function, call.positional.len(), skip));
+fn given<'a>(call: &Args<'a>, function: &str, skip: usize) -> Python<Given<'a>> {
+    if call.keyword_count() != 0 || call.positional.len() <= skip {
+        return by_name(call, function, skip);
     }
-    let mut context = [ptr::null_mut()];
-    if call.keyword_count() != 0 {
-        call.keywords(function, [names().context], &mut context)?;
+    Ok(Given {
+        first: if skip == 0 {
+            ptr::null_mut()
+        } else {
+            call.positional[0]
+        },
+        callback: call.positional[skip],
+        args: &call.positional[skip + 1..],
+        context: ptr::null_mut(),
+    })
+}
+
+fn by_name<'a>(call: &Args<'a>, function: &str, skip: usize) -> Python<Given<'a>> {
+    let at = function == "call_at";
+    let (first, first_name) = if at {
+        (names().when, "when")
+    } else {
+        (names().delay, "delay")
+    };
+    // A method without one does not know the name.
+    let first = if skip == 0 { names().callback } else { first };
+    let mut named = [ptr::null_mut(); 3];
+    call.keywords(
+        function,
+        [names().context, names().callback, first],
+        &mut named,
+    )?;
+    let bound = |position: usize, value: *mut ffi::PyObject, name: &str| match (
+        call.positional.get(position),
+        value.is_null(),
+    ) {
+        (Some(_), false) => Err(raise_type_error(&format!(
+            "{function}() got multiple values for argument '{name}'"
+        ))),
+        (Some(positional), true) => Ok(*positional),
+        (None, _) => Ok(value),
+    };
+    let first = if skip == 0 {
+        ptr::null_mut()
+    } else {
+        bound(0, named[2], first_name)?
+    };
+    let callback = bound(skip, named[1], "callback")?;
+    match (skip == 1 && first.is_null(), callback.is_null()) {
+        (true, true) => Err(raise_type_error(&format!(
+            "{function}() missing 2 required positional arguments: '{first_name}' and 'callback'"
+        ))),
+        (true, false) => Err(missing(function, first_name)),
+        (false, true) => Err(missing(function, "callback")),
+        (false, false) => Ok(Given {
+            first,
+            callback,
+            args: call.positional.get(skip + 1..).unwrap_or_default(),
+            context: named[0],
+        }),
     }
-    Ok((
-        call.positional[skip],
-        &call.positional[skip + 1..],
-        context[0],
-    ))
 }
 
 #[cold]
-fn missing(function: &str, given: usize, skip: usize) -> Raised {
-    let first = if function == "call_at" {
-        "when"
-    } else {
-        "delay"
-    };
-    if given == 0 && skip == 1 {
-        return raise_type_error(&format!(
-            "{function}() missing 2 required positional arguments: '{first}' and 'callback'"
-        ));
-    }
+fn missing(function: &str, name: &str) -> Raised {
     raise_type_error(&format!(
-        "{function}() missing 1 required positional argument: 'callback'"
+        "{function}() missing 1 required positional argument: '{name}'"
     ))
 }
 
@@ -98,7 +136,12 @@ unsafe fn soon(
     unsafe {
         let loop_ = Loop::from_object(self_);
         check_open(loop_)?;
-        let (callback, args, context) = callback_and_args(&call, function, 0)?;
+        let Given {
+            callback,
+            args,
+            context,
+            ..
+        } = given(&call, function, 0)?;
         if loop_.parts().debug {
             debug_checks(loop_, callback, method, own_thread)?;
         }
@@ -194,17 +237,13 @@ unsafe fn number(object: *mut ffi::PyObject) -> Python<f64> {
     }
 }
 
-unsafe fn at(
-    loop_: Loop,
-    when: Owned,
-    due: Time,
-    call: (
-        *mut ffi::PyObject,
-        &[*mut ffi::PyObject],
-        *mut ffi::PyObject,
-    ),
-) -> Python<Owned> {
-    let (callback, args, context) = call;
+unsafe fn at(loop_: Loop, when: Owned, due: Time, call: Given<'_>) -> Python<Owned> {
+    let Given {
+        callback,
+        args,
+        context,
+        ..
+    } = call;
     // SAFETY: the caller's objects live; the borrow of the timers ends before Python can run.
     unsafe {
         if loop_.parts().debug {
@@ -235,8 +274,8 @@ pub unsafe extern "C" fn call_later(
 unsafe fn later(loop_: Loop, call: Args<'_>) -> Python<Owned> {
     // SAFETY: the arguments live for the call.
     unsafe {
-        let parts = callback_and_args(&call, "call_later", 1)?;
-        let delay = call.positional[0];
+        let parts = given(&call, "call_later", 1)?;
+        let delay = parts.first;
         if delay == ffi::Py_None() {
             return Err(raise_type_error("delay must not be None"));
         }
@@ -266,8 +305,8 @@ pub unsafe extern "C" fn call_at(
 unsafe fn at_given(loop_: Loop, call: Args<'_>) -> Python<Owned> {
     // SAFETY: the arguments live for the call.
     unsafe {
-        let parts = callback_and_args(&call, "call_at", 1)?;
-        let when = call.positional[0];
+        let parts = given(&call, "call_at", 1)?;
+        let when = parts.first;
         if when == ffi::Py_None() {
             return Err(raise_type_error("when cannot be None"));
         }

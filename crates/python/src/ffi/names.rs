@@ -32,7 +32,7 @@ names! {
     result, exception, add_done_callback, _asyncio_future_blocking, _check_callback, _check_thread,
     data_received, datagram_received, error_received, family, eof_received, connection_made, connection_lost, pause_writing, resume_writing,
     get_buffer, buffer_updated, close, detach, fileno, get_loop, throw, set_exception, _loop, msg,
-    sock, n, buf, bufsize, nbytes, data, address, recv, recv_into, recvfrom, recvfrom_into, send, sendto, accept,
+    callback, sock, n, buf, bufsize, nbytes, data, address, recv, recv_into, recvfrom, recvfrom_into, send, sendto, accept,
     connect, getsockopt, gettimeout, setblocking, _ensure_fd_no_transport,
     _do_handshake, _do_flush, _do_shutdown, _do_read, _fatal_error, _call_eof_received, _start_shutdown, _write_appdata, _sslobj,
     _msg_callback, read, write, join, append, is_closing, pending_ = "pending",
