@@ -66,10 +66,8 @@ async def _finished(body, arguments):
 
 def _left(before):
     """What is new since `before`, in the end. A thread that was joined may hold its objects a moment longer."""
-    for _ in range(50):
-        found = _kinds(before, leaks.look(wait=True))
-        if not found:
-            break
+    deadline = time.monotonic() + 5
+    while (found := _kinds(before, leaks.look(wait=True))) and time.monotonic() < deadline:
         time.sleep(0.05)
     return found
 
