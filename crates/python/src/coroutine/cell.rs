@@ -66,11 +66,28 @@ pub struct CoroObject {
     pub running: bool,
     /// It has become the coroutine in `held[0]`.
     pub delegates: bool,
+    /// It was finalised: the collector has marked its memory, which the next one must not inherit.
+    pub finalized: bool,
 }
 
 /// A native coroutine: a borrowed reference.
 #[derive(Clone, Copy)]
 pub struct CoroRef(*mut CoroObject);
+
+/// Writes what a fresh instance has once and for all: a reused one comes back with nothing held.
+///
+/// # Safety
+/// The memory is an instance's, and nobody else knows it.
+pub unsafe fn fill_fresh(object: *mut ffi::PyObject) {
+    // SAFETY: the caller's contract; the header is left alone.
+    unsafe {
+        let cell = object.cast::<CoroObject>();
+        (*cell).weak = ptr::null_mut();
+        (*cell).held = [ptr::null_mut(); 4];
+        (*cell).running = false;
+        (*cell).finalized = false;
+    }
+}
 
 /// Writes the fields of a fresh or reused instance.
 ///
@@ -81,16 +98,13 @@ pub unsafe fn fill(object: *mut ffi::PyObject, kind: &'static Kind) {
     // SAFETY: the caller's contract; the header is left alone.
     unsafe {
         let cell = object.cast::<CoroObject>();
-        (*cell).weak = ptr::null_mut();
         (*cell).kind = kind;
-        (*cell).held = [ptr::null_mut(); 4];
         (*cell).number = 0.0;
         (*cell).timer = None;
         (*cell).count = 0;
         (*cell).option = 0;
         (*cell).phase = 0;
         (*cell).state = State::Created;
-        (*cell).running = false;
         (*cell).delegates = false;
     }
 }

@@ -178,6 +178,7 @@ unsafe extern "C" fn finalize(object: *mut ffi::PyObject) {
     // SAFETY: called on an instance that its caller keeps alive for the call.
     unsafe {
         let coro = CoroRef::of(object);
+        coro.cell().finalized = true;
         if coro.cell().state == State::Finished {
             return;
         }
@@ -232,9 +233,7 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
             coro.clear();
         }
         stop_iteration::forget();
-        // One that was finalised carries a mark of the collector's, which must not pass to the next.
-        let marked = !finished || ffi::PyObject_GC_IsFinalized(object) != 0;
-        if marked || !spare::give(object) {
+        if coro.cell().finalized || !spare::give(object) {
             let kind = ffi::Py_TYPE(object);
             ffi::PyObject_GC_Del(object.cast());
             ffi::Py_DECREF(kind.cast());

@@ -29,7 +29,11 @@ pub unsafe fn take(kind: *mut ffi::PyTypeObject) -> *mut ffi::PyObject {
             spare.count -= 1;
             return spare.objects[spare.count];
         }
-        ffi::PyObject_GC_New::<ffi::PyObject>(kind)
+        let object = ffi::PyObject_GC_New::<ffi::PyObject>(kind);
+        if !object.is_null() {
+            super::cell::fill_fresh(object);
+        }
+        object
     }
 }
 
