@@ -147,7 +147,7 @@ def test_the_shutdown_waits_for_what_was_queued(compare_native):
     compare_native(body)
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="3.12 has the timeout first")
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="3.12.1 has the timeout, and waits for the threads all the same")
 def test_a_shutdown_gives_up_after_its_timeout(compare_native):
     async def body(note, aio):
         loop = aio.get_running_loop()
