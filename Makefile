@@ -16,7 +16,7 @@ TYPED := python/rondeau tests/typing examples
 # Test runs of one Python: both drivers, unless told. `default` leaves the choice to the probe.
 DRIVERS ?= default epoll
 
-.PHONY: help run build test test-rust test-python differential conformance upstream faults ecosystem check format bench bench-rust clean
+.PHONY: help run build test test-rust test-python differential conformance upstream faults soak valgrind refcounts ecosystem check format bench bench-rust clean
 
 help:
 	@echo 'make run          build, then cook the kitchen in Python and in Rust'
@@ -29,6 +29,9 @@ help:
 	@echo 'make conformance  the own asyncio tests of the interpreter, on Rondeau; ONLY="test_events" picks some, NATIVE=1 tests all that is native'
 	@echo 'make faults       fail each system call in turn and look at what is left; FAULTS="--only streams --call accept" picks some'
 	@echo 'make ecosystem    programs of ours with aiohttp, uvicorn, grpc, PostgreSQL, Redis, Dask ..., on asyncio and on Rondeau; ONLY="redis" picks some'
+	@echo 'make soak         500 loops, a million connections, a million tasks: memory and descriptors do not grow'
+	@echo 'make valgrind     the programs of faults/ under valgrind'
+	@echo 'make refcounts    the tests on a debug interpreter (PY=python3-dbg): no run leaves a reference behind'
 	@echo 'make check        formatting, clippy, rustdoc, ruff, mypy'
 	@echo 'make format       let rustfmt and ruff have their way'
 	@echo 'make bench        Python: the table of ratios; ONLY="echo" picks some, FULL=1 takes all sizes, JSON=file keeps the figures'
@@ -93,6 +96,19 @@ conformance: build
 faults: build
 	$(PYTHON) -W ignore faults/sweep.py $(FAULTS)
 	$(PYTHON) -W ignore faults/cancel.py
+
+# Twenty minutes: 500 loops, a million connections, a million tasks. SOAK="--lifetimes 50 --connections 50000" is less.
+soak: build
+	nice $(PYTHON) -W ignore faults/soak.py $(SOAK)
+
+# Python's own allocator would hide an object that is used after its end. Without io_uring, which valgrind does not know whole.
+valgrind: build
+	cd faults && RONDEAU_DRIVER=epoll PYTHONMALLOC=malloc valgrind --quiet --error-exitcode=9 --num-callers=24 \
+	  $(abspath $(PYTHON)) -W ignore once.py
+
+# PY is a debug interpreter (Debian: python3-dbg, PY=python3-dbg), which counts its references.
+refcounts: build
+	PYTHONPATH=faults $(PYTHON) -m pytest --quiet -p refcounts -W ignore --ignore=tests/test_cli.py --ignore=tests/test_faults.py $(TESTS)
 
 # Real peers need many packages, so they live in an environment of their own. As root on Debian the servers are installed too;
 # elsewhere those that are missing are named, and the programs that need them fail.

@@ -338,3 +338,30 @@ def test_a_transport_that_is_closing_keeps_its_descriptor():
             await asyncio.sleep(0)
 
     rondeau.run(main())
+
+
+def test_a_number_that_was_closed_unsaid_and_comes_back(loop_factory):
+    """Who asks for the new descriptor is told, and who waited for the old one hears nothing of it."""
+    if loop_factory is asyncio.SelectorEventLoop:
+        pytest.skip("asyncio keeps the number: it waits for ever, or fails with ENOENT")
+    loop = loop_factory()
+    told = []
+    for old_waits in [("reader",), ("writer",), ("reader", "writer")]:
+        old, old_peer = socket.socketpair()
+        number = old.fileno()
+        for side in old_waits:
+            getattr(loop, f"add_{side}")(old, told.append, f"old {side}")
+        old.close()
+        new, new_peer = socket.socketpair()
+        fresh, other = (new, new_peer) if new.fileno() == number else (new_peer, new)
+        assert fresh.fileno() == number
+        other.send(b"for the reader")
+        loop.add_writer(fresh, lambda told=told: (told.append("new writer"), loop.stop()))
+        loop.run_forever()
+        assert told == ["new writer"], (old_waits, told)
+        told.clear()
+        assert loop.remove_writer(fresh)
+        assert not loop.remove_reader(fresh)
+        for sock in (old_peer, new, new_peer):
+            sock.close()
+    loop.close()

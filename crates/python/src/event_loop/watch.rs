@@ -104,7 +104,11 @@ unsafe fn add(self_: *mut ffi::PyObject, call: Args<'_>, write: bool, name: &str
         let made = handle::new(loop_, call.positional[1], &call.positional[2..], context[0])?;
         let fd = descriptor(call.positional[0])?;
         match exchange(loop_, fd, write, Waiter::handle(made.as_ptr())) {
-            Ok(old) => cancel_old(old)?,
+            Ok(gone) => {
+                let other = cancel_old(gone.stale);
+                cancel_old(gone.old)?;
+                other?
+            }
             Err(error) => return Err(refused(loop_, fd, &error)),
         };
         Ok(made)
@@ -127,7 +131,7 @@ unsafe fn remove(
                 Some(Slot::Handles { .. })
             ) {
                 found = match exchange(loop_, fd, write, Waiter::NOBODY) {
-                    Ok(old) => cancel_old(old)?,
+                    Ok(gone) => cancel_old(gone.old)?,
                     Err(error) => return Err(errors::raise_os_error(&error)),
                 };
             }

@@ -6,6 +6,7 @@
 //! meanwhile without a word to the loop, which would then wait for an event that the kernel was never asked for; MOD says ENOENT.
 
 use super::descriptors::{Pair, Slot, Waiter};
+use super::kernel::Asked;
 use super::{Loop, kernel};
 use crate::errors;
 use crate::ffi::{Raised, owned::Owned};
@@ -14,13 +15,20 @@ use rondeau_driver::{Event, Interest};
 use std::io;
 use std::os::fd::RawFd;
 
-/// Notes `new` (borrowed; the table takes a reference) for one side of `fd` and tells the kernel; returns who waited there before,
-/// with the table's reference. After an error nothing has changed; nobody (`NOBODY`) always comes in, and where the kernel does not
+/// Who was taken out of the table, with its references.
+pub struct Gone {
+    /// Who waited there before.
+    pub old: Waiter,
+    /// Who waited for the other direction of a descriptor that was closed without a word, and whose number came back.
+    pub stale: Waiter,
+}
+
+/// Notes `new` (borrowed; the table takes a reference) for one side of `fd` and tells the kernel; returns who is gone. After an error nothing has changed; nobody (`NOBODY`) always comes in, and where the kernel does not
 /// take it, `tell` asks again when it reports.
 ///
 /// # Safety
 /// The GIL is held and the objects live. No Python code runs.
-pub unsafe fn exchange(loop_: Loop, fd: RawFd, write: bool, new: Waiter) -> io::Result<Waiter> {
+pub unsafe fn exchange(loop_: Loop, fd: RawFd, write: bool, new: Waiter) -> io::Result<Gone> {
     // SAFETY: the loop lives; nothing here runs Python code.
     let (parts, driver) = unsafe { (loop_.parts(), loop_.driver()) };
     let Some(driver) = driver else {
@@ -37,29 +45,44 @@ pub unsafe fn exchange(loop_: Loop, fd: RawFd, write: bool, new: Waiter) -> io::
         }
     };
     let old = std::mem::replace(pair.side(write), new);
-    let wanted = pair.interest();
+    let mut wanted = pair.interest();
+    let mut stale = Waiter::NOBODY;
     let silent = asked == Interest::ONCE && wanted.is_empty();
-    let told = if wanted == asked || silent {
-        Ok(())
+    // Who takes another's place asks also for the same: the number may have been closed and opened again, and then the kernel
+    // watches nothing, and whoever waits for the other direction waits for a descriptor that is no more.
+    let told = if silent || (wanted == asked && !(new.waits() && old.waits())) {
+        Ok(Asked::Again)
     } else {
         parts.pace.look();
-        kernel::ask(driver, fd, asked, wanted)
+        match kernel::ask(driver, fd, asked, wanted) {
+            Ok(Asked::Anew) if pair.side(!write).waits() => {
+                stale = std::mem::replace(pair.side(!write), Waiter::NOBODY);
+                wanted = pair.interest();
+                kernel::ask(driver, fd, Interest::READ | Interest::WRITE, wanted)
+            }
+            told => told,
+        }
     };
     let interest = if told.is_ok() && !silent {
         wanted
     } else {
         asked
     };
-    let told = if new.waits() { told } else { Ok(()) };
+    let told = if new.waits() { told } else { Ok(Asked::Again) };
     match &told {
         // SAFETY: the caller's object lives.
-        Ok(()) => unsafe { ffi::Py_XINCREF(new.object) },
-        Err(_) => *pair.side(write) = old,
+        Ok(_) => unsafe { ffi::Py_XINCREF(new.object) },
+        Err(_) => {
+            *pair.side(write) = old;
+            if stale.waits() {
+                *pair.side(!write) = stale;
+            }
+        }
     }
     if interest != Interest::NONE {
         *parts.descriptors.entry(fd) = Slot::Handles { pair, interest };
     }
-    told.map(|()| old)
+    told.map(|_| Gone { old, stale })
 }
 
 /// Raises what `exchange` failed with. A transport that is closing has its descriptor still, until its last bytes are sent.

@@ -195,10 +195,13 @@ unsafe fn watch(call: Call) -> Python<()> {
             call.fields().kind.writes(),
         );
         match exchange(loop_, fd, write, Waiter::call(call.object())) {
-            Ok(old) => {
-                if old.waits() {
-                    let object = Owned::from_owned(old.object);
-                    if !old.is_call {
+            Ok(gone) => {
+                let held = [gone.old, gone.stale].map(|waiter| {
+                    let object = waiter.waits().then(|| Owned::from_owned(waiter.object));
+                    object.map(|object| (object, waiter.is_call))
+                });
+                for (object, is_call) in held.into_iter().flatten() {
+                    if !is_call {
                         crate::handle::cancel(object.as_ptr())?;
                     }
                 }
@@ -223,9 +226,9 @@ unsafe fn unwatch(call: Call) {
             return;
         };
         if pair.side(write).object == call.object()
-            && let Ok(old) = exchange(loop_, fd, write, Waiter::NOBODY)
+            && let Ok(gone) = exchange(loop_, fd, write, Waiter::NOBODY)
         {
-            ffi::Py_XDECREF(old.object);
+            ffi::Py_XDECREF(gone.old.object);
         }
     }
 }
