@@ -1,4 +1,5 @@
-"""What goes wrong in CPython's own code, on asyncio's loop as on ours: scenario and call, what may be seen, and why.
+"""What goes wrong in CPython's own code, on asyncio's loop as on ours: scenario and call (`cancelled` where a task is cancelled
+instead), what may be seen, and why.
 
 Everything else that a sweep finds is an error. Each line was seen with `sweep.py --asyncio` as well.
 """
@@ -34,7 +35,7 @@ KNOWN: list[tuple[str, str, tuple[str, ...], str]] = [
     ),
     (
         "upgraded",
-        "recv|send|sendmsg|epoll_add",
+        "recv|send|sendmsg|epoll_add|cancelled",
         STUCK,
         "start_tls waits for ever where the connection was lost just before: SSLProtocol forgets its waiter",
     ),
