@@ -152,7 +152,7 @@ unsafe fn receive_some(object: *mut ffi::PyObject, protocol: &Owned) -> Python<(
             let hot = driver.hot();
             let (size, sender) = match socket::try_recv_from(fd, hot) {
                 Ok(packet) => packet,
-                Err(error) if not_now(&error) => {
+                Err(error) if errors::is_passing(&error) => {
                     fields(object).several = count > 1;
                     return Ok(());
                 }
@@ -178,13 +178,6 @@ unsafe fn receive_some(object: *mut ffi::PyObject, protocol: &Owned) -> Python<(
         fields(object).several = most > 1;
         Ok(())
     }
-}
-
-fn not_now(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
 }
 
 /// The sender as Python has it: the last one's object where it is the same.
@@ -304,7 +297,7 @@ unsafe fn sent(object: *mut ffi::PyObject, bytes: &[u8]) -> Python<bool> {
     };
     match done {
         Ok(_) => Ok(true),
-        Err(error) if not_now(&error) => Ok(false),
+        Err(error) if errors::is_passing(&error) => Ok(false),
         Err(error) => Err(errors::raise_os_error(&error)),
     }
 }

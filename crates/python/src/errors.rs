@@ -21,6 +21,14 @@ pub fn raise_os_error(error: &io::Error) -> Raised {
     }
 }
 
+/// Whether a call on a non-blocking descriptor may do better later: it would have blocked, or a signal came.
+pub fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
+
 /// Whether `exception` (an exception or its type) must leave `run_forever`, as asyncio has it: KeyboardInterrupt and SystemExit. All
 /// others are reported.
 ///

@@ -8,7 +8,7 @@
 use super::class::{self, Class, Native};
 use super::fields::{Field, Place};
 use super::lock::{
-    self, THIS, boolean, coroutine_for, is_cancelled_error, leave, none, plain_call,
+    self, THIS, boolean, called_plainly, coroutine_for, is_cancelled_error, leave, none, plain_call,
 };
 use super::method::{self, method};
 use super::primitive::Primitive;
@@ -130,12 +130,7 @@ unsafe fn exit(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
 
 unsafe fn wait(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
     // SAFETY: the primitive lives.
-    unsafe {
-        if !plain_call(call, 0) {
-            return Ok(None);
-        }
-        coroutine_for(this, &WAIT)
-    }
+    unsafe { called_plainly(this, call, 0, &WAIT) }
 }
 
 unsafe fn notify_method(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {

@@ -3,7 +3,7 @@
 use super::class::{self, Class, Native};
 use super::deque;
 use super::fields::{Field, Place};
-use super::lock::{THIS, boolean, coroutine_for, leave, none, plain_call};
+use super::lock::{THIS, boolean, called_plainly, leave, none, plain_call};
 use super::method::{self, method};
 use super::primitive::Primitive;
 use super::waiter::{self, WAITER, Woken};
@@ -159,12 +159,7 @@ unsafe fn wake(waiting: &Owned) -> Python<()> {
 
 unsafe fn wait(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
     // SAFETY: the primitive lives.
-    unsafe {
-        if !plain_call(call, 0) {
-            return Ok(None);
-        }
-        coroutine_for(this, &WAIT)
-    }
+    unsafe { called_plainly(this, call, 0, &WAIT) }
 }
 
 unsafe fn waiting(coro: CoroRef, exception: Option<Owned>) -> Sent {

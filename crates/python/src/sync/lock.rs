@@ -107,6 +107,24 @@ pub fn plain_call(call: Args<'_>, count: usize) -> bool {
     call.positional.len() == count && call.keyword_count() == 0
 }
 
+/// A coroutine of this kind, where the call has exactly `count` positional arguments; else asyncio's code deals with it.
+///
+/// # Safety
+/// The primitive lives.
+#[inline]
+pub unsafe fn called_plainly(
+    this: Primitive,
+    call: Args<'_>,
+    count: usize,
+    kind: &'static Kind,
+) -> Python<Option<Owned>> {
+    if !plain_call(call, count) {
+        return Ok(None);
+    }
+    // SAFETY: the caller's contract.
+    unsafe { coroutine_for(this, kind) }
+}
+
 unsafe fn init_(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
     // SAFETY: the primitive lives.
     unsafe {
@@ -129,32 +147,17 @@ pub fn none() -> Owned {
 
 unsafe fn acquire(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
     // SAFETY: the primitive lives.
-    unsafe {
-        if !plain_call(call, 0) {
-            return Ok(None);
-        }
-        coroutine_for(this, &ACQUIRE)
-    }
+    unsafe { called_plainly(this, call, 0, &ACQUIRE) }
 }
 
 unsafe fn enter(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
     // SAFETY: the primitive lives.
-    unsafe {
-        if !plain_call(call, 0) {
-            return Ok(None);
-        }
-        coroutine_for(this, &ENTER)
-    }
+    unsafe { called_plainly(this, call, 0, &ENTER) }
 }
 
 unsafe fn exit(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
     // SAFETY: the primitive lives.
-    unsafe {
-        if !plain_call(call, 3) {
-            return Ok(None);
-        }
-        coroutine_for(this, &EXIT)
-    }
+    unsafe { called_plainly(this, call, 3, &EXIT) }
 }
 
 unsafe fn locked(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {

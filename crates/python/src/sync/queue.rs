@@ -8,7 +8,7 @@
 use super::class::{self, Class, Native};
 use super::fields::{Field, Place};
 use super::items::{self, Container};
-use super::lock::{THIS, boolean, coroutine_for, none, plain_call};
+use super::lock::{THIS, boolean, called_plainly, none, plain_call};
 use super::method::{self, method};
 use super::primitive::{OTHER, Primitive};
 use super::semaphore::count_given;
@@ -271,12 +271,7 @@ unsafe fn add(this: Primitive, container: Container, item: *mut ffi::PyObject) -
 
 unsafe fn get(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
     // SAFETY: the primitive lives.
-    unsafe {
-        if !plain_call(call, 0) {
-            return Ok(None);
-        }
-        coroutine_for(this, &GET)
-    }
+    unsafe { called_plainly(this, call, 0, &GET) }
 }
 
 unsafe fn put(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
@@ -295,12 +290,7 @@ unsafe fn put(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
 
 unsafe fn join(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
     // SAFETY: the primitive lives.
-    unsafe {
-        if !plain_call(call, 0) {
-            return Ok(None);
-        }
-        coroutine_for(this, &JOIN)
-    }
+    unsafe { called_plainly(this, call, 0, &JOIN) }
 }
 
 unsafe fn get_nowait(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {

@@ -8,7 +8,7 @@ use super::class::{self, Class, Native};
 use super::deque;
 use super::fields::{Field, Place, plain_int};
 use super::lock::{
-    THIS, all_cancelled, boolean, coroutine_for, is_cancelled_error, leave, none, plain_call,
+    THIS, all_cancelled, boolean, called_plainly, is_cancelled_error, leave, none, plain_call,
 };
 use super::method::{self, Method, method};
 use super::primitive::Primitive;
@@ -154,32 +154,17 @@ unsafe fn locked(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
 
 unsafe fn acquire(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
     // SAFETY: the primitive lives.
-    unsafe {
-        if !plain_call(call, 0) {
-            return Ok(None);
-        }
-        coroutine_for(this, &ACQUIRE)
-    }
+    unsafe { called_plainly(this, call, 0, &ACQUIRE) }
 }
 
 unsafe fn enter(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
     // SAFETY: the primitive lives.
-    unsafe {
-        if !plain_call(call, 0) {
-            return Ok(None);
-        }
-        coroutine_for(this, &ENTER)
-    }
+    unsafe { called_plainly(this, call, 0, &ENTER) }
 }
 
 unsafe fn exit(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
     // SAFETY: the primitive lives.
-    unsafe {
-        if !plain_call(call, 3) {
-            return Ok(None);
-        }
-        coroutine_for(this, &EXIT)
-    }
+    unsafe { called_plainly(this, call, 3, &EXIT) }
 }
 
 unsafe fn release_method(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {

@@ -6,6 +6,7 @@
 
 use super::state::{State, Transport};
 use super::write;
+use crate::errors;
 use crate::ffi::{Python, Raised, compat, owned::Owned};
 use crate::native_loop::{Loop, is_forked};
 use pyo3_ffi as ffi;
@@ -105,7 +106,7 @@ unsafe fn send_together(
                 let state = Transport::from_object(group[*index].as_ptr()).state();
                 match outcomes.get(call) {
                     Ok(count) => state.out.advance(count, &mut sent),
-                    Err(error) if is_passing(&error) => {}
+                    Err(error) if errors::is_passing(&error) => {}
                     Err(error) => failures[*index] = Some(error),
                 }
             }
@@ -129,11 +130,4 @@ fn gather(state: &State, gathered: &mut Vec<u8>) -> (Range<usize>, RawFd) {
     let begin = gathered.len();
     state.out.gather(gathered);
     (begin..gathered.len(), state.fd)
-}
-
-fn is_passing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
 }
