@@ -22,7 +22,7 @@ DOCUMENTS = [
     "benches/README.md",
     "docs/hosts.md",
 ]
-MODULES = ["rondeau", *(f"rondeau.{module.name}" for module in pkgutil.iter_modules(rondeau.__path__))]
+MODULES = ["rondeau", *(module.name for module in pkgutil.walk_packages(rondeau.__path__, "rondeau."))]
 
 
 def blocks(document, language):
