@@ -40,6 +40,7 @@ mod ring;
 pub mod send;
 mod setup;
 pub mod socket;
+mod thread;
 mod together;
 mod waker;
 
@@ -50,5 +51,6 @@ pub use op::{Buf, Done, Op, OpId, Output, SharedFd};
 pub use poll::{Event, Events, Interest, Readiness};
 pub use probe::{Backend, BadChoice, Choice};
 pub use send::{FLUSH_AT_ONCE, Flush, SEND_GATHERS, SendQueue};
+pub use thread::thread_number;
 pub use together::{Outcomes, TOGETHER};
 pub use waker::Waker;

@@ -22,6 +22,7 @@ mod future;
 mod gather;
 mod handle;
 mod memory;
+mod metrics;
 mod native_loop;
 mod observer;
 mod probe;

@@ -5,6 +5,7 @@
 
 mod attributes;
 mod create;
+mod measured;
 mod schedule;
 mod slow;
 mod turn;
@@ -19,6 +20,7 @@ use crate::ffi::{
     owned::Owned,
     types::{Type, fast_keywords, noargs, one, table_of},
 };
+use crate::metrics::Metrics;
 use crate::native_loop::{
     Loop, LoopObject, Parts, descriptors::Descriptors, loop_type, outbox::Outbox, set_loop_type,
 };
@@ -28,6 +30,7 @@ use rondeau_core::{Agenda, Clock, Pace, Timers};
 use rondeau_driver::{Choice, Driver};
 use std::ffi::{c_int, c_void};
 use std::ptr;
+use std::sync::Arc;
 
 unsafe extern "C" fn new(
     kind: *mut ffi::PyTypeObject,
@@ -57,6 +60,7 @@ unsafe extern "C" fn new(
         descriptors: Descriptors::default(),
         outbox: Outbox::default(),
         sent: Vec::new(),
+        metrics: Arc::new(Metrics::new()),
         waker: Some(driver.waker()),
         parked: false,
         in_turn: false,
@@ -349,6 +353,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
             wake,
             c"_write_to_self($self, /)\n--\n\nEnd the loop's wait in the kernel; from any thread.",
         ),
+        noargs(c"_metrics", measured::metrics, measured::DOC),
         noargs(
             c"_release",
             release,

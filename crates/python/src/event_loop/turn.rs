@@ -15,6 +15,7 @@ use crate::{alarm, errors, handle, observer, sock_calls, task, transport};
 use pyo3_ffi as ffi;
 use rondeau_core::Park;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Shortest wait in the kernel: timers that are due close together wake the loop once and not each on its own (100,000 tasks
@@ -29,6 +30,17 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// The GIL is held, the loop lives and is not running.
 pub unsafe fn run(loop_: Loop) -> Python<()> {
     // SAFETY: the caller's contract; each borrow of the parts ends before Python runs.
+    unsafe {
+        let metrics = loop_.parts().metrics.clone();
+        metrics.begin(rondeau_driver::thread_number());
+        let done = turns(loop_);
+        metrics.end();
+        done
+    }
+}
+
+unsafe fn turns(loop_: Loop) -> Python<()> {
+    // SAFETY: as in `run`.
     unsafe {
         // A program that runs the loop for a moment only (`run_until_complete` on something done) still sees its sockets.
         if !loop_.parts().agenda.is_empty() {
@@ -54,7 +66,13 @@ unsafe fn turn(loop_: Loop) -> Python<()> {
         }
         let batch = loop_.parts().agenda.len();
         loop_.parts().in_turn = true;
-        let done = run_batch(loop_, batch);
+        let metrics = &*Arc::as_ptr(&loop_.parts().metrics);
+        metrics.count_turn();
+        let done = if metrics.is_watched() {
+            run_batch_watched(loop_, batch)
+        } else {
+            run_batch(loop_, batch)
+        };
         loop_.parts().in_turn = false;
         // Debug mode's logging, after an item, may have written as well.
         if loop_.parts().outbox.is_empty() {
@@ -77,6 +95,20 @@ unsafe fn run_batch(loop_: Loop, batch: usize) -> Python<()> {
             } else {
                 run_one(loop_, ready)?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// The same, while somebody wants to know how long what is ready waits.
+#[cold]
+unsafe fn run_batch_watched(loop_: Loop, batch: usize) -> Python<()> {
+    for _ in 0..batch {
+        // SAFETY: as in `run`; the loop, and with it the metrics, is kept alive by whoever runs it.
+        unsafe {
+            run_batch(loop_, 1)?;
+            let parts = loop_.parts();
+            parts.metrics.item_ran(parts.agenda.len());
         }
     }
     Ok(())
@@ -164,16 +196,21 @@ unsafe fn park(loop_: Loop) -> Python<()> {
 }
 
 unsafe fn ask_kernel(loop_: Loop, timeout: Option<Duration>) -> Python<()> {
-    // SAFETY: while the GIL is released only the driver (shared) and the events (this thread's) are borrowed here.
+    let waits = timeout != Some(Duration::ZERO);
+    // SAFETY: while the GIL is released only the driver (shared) and the events (this thread's) are borrowed here, and the
+    // metrics, which live as long as the loop.
     let waited = unsafe {
         let Some(driver) = loop_.driver() else {
             return crate::native_loop::check_open(loop_);
         };
         task::current::settle(loop_);
+        let metrics = Arc::as_ptr(&loop_.parts().metrics);
         loop_.parts().parked = true;
         let events = loop_.events();
+        (*metrics).ask(waits);
         let thread = ffi::PyEval_SaveThread();
         let waited = driver.park(events, timeout);
+        (*metrics).answer(waits);
         ffi::PyEval_RestoreThread(thread);
         loop_.parts().parked = false;
         waited

@@ -13,6 +13,7 @@ pub mod kernel;
 pub mod outbox;
 
 use crate::ffi::{Python, Raised, args::raise, gil::GilCell};
+use crate::metrics::Metrics;
 use crate::ready::Ready;
 use chunk::Chunk;
 use descriptors::Descriptors;
@@ -21,6 +22,7 @@ use pyo3_ffi as ffi;
 use rondeau_core::{Agenda, Clock, Pace, Timers};
 use rondeau_driver::{Driver, Events, Waker};
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 
 /// An instance of `_core.EventLoop`: CPython's header, then ours.
 #[repr(C)]
@@ -49,6 +51,8 @@ pub struct Parts {
     pub outbox: Outbox,
     /// Buffers that were sent and wait to be released; empty between uses, kept for its memory.
     pub sent: Vec<Chunk>,
+    /// What it counts of itself, for whoever looks on.
+    pub metrics: Arc<Metrics>,
     /// Ends `park` from any thread; None once the loop is closed.
     pub waker: Option<Waker>,
     /// True while the loop waits in the kernel: a push must wake it.
