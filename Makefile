@@ -16,7 +16,7 @@ TYPED := python/rondeau tests/typing examples
 # Test runs of one Python: both drivers, unless told. `default` leaves the choice to the probe.
 DRIVERS ?= default epoll
 
-.PHONY: help run build test test-rust test-python differential conformance upstream faults soak valgrind refcounts ecosystem check format bench bench-rust clean
+.PHONY: help run build test test-rust test-python differential conformance upstream faults soak valgrind asan refcounts ecosystem check format bench bench-rust clean
 
 help:
 	@echo 'make run          build, then cook the kitchen in Python and in Rust'
@@ -31,6 +31,7 @@ help:
 	@echo 'make ecosystem    programs of ours with aiohttp, uvicorn, grpc, PostgreSQL, Redis, Dask ..., on asyncio and on Rondeau; ONLY="redis" picks some'
 	@echo 'make soak         500 loops, a million connections, a million tasks: memory and descriptors do not grow'
 	@echo 'make valgrind     the programs of faults/ under valgrind'
+	@echo 'make asan         the tests, and each failing call, with AddressSanitizer in our Rust'
 	@echo 'make refcounts    the tests on a debug interpreter (PY=python3-dbg): no run leaves a reference behind'
 	@echo 'make check        formatting, clippy, rustdoc, ruff, mypy'
 	@echo 'make format       let rustfmt and ruff have their way'
@@ -105,6 +106,23 @@ soak: build
 valgrind: build
 	cd faults && RONDEAU_DRIVER=epoll PYTHONMALLOC=malloc valgrind --quiet --error-exitcode=9 --num-callers=24 \
 	  $(abspath $(PYTHON)) -W ignore once.py
+
+# AddressSanitizer watches each read and write of our Rust, through the tests and through every failing call. Its library is the C
+# compiler's, loaded before the interpreter, which is not built with it; Python's own allocator would hide what is freed. RUSTC_BOOTSTRAP
+# has a stable compiler take the -Z flags. A report ends the process, and is in target/asan/report.*.
+ASAN := target/asan
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+asan: build
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS='-Zsanitizer=address -Zexternal-clangrt' \
+	  CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=1 CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true \
+	  cargo build --quiet --release --package rondeau-python --target $(HOST) --target-dir $(ASAN)
+	rm -rf $(ASAN)/site $(ASAN)/report.* && mkdir -p $(ASAN)/site && cp -r python/rondeau $(ASAN)/site/
+	cp $(ASAN)/$(HOST)/release/lib_core.so $(ASAN)/site/rondeau/_core.so
+	export PYTHONPATH=$(abspath $(ASAN)/site) PYTHONMALLOC=malloc LD_PRELOAD=$$(cc -print-file-name=libasan.so) \
+	  ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:log_path=$(abspath $(ASAN))/report && \
+	  $(PYTHON) -m pytest --quiet --ignore=tests/test_cli.py $(TESTS) && \
+	  RONDEAU_DRIVER=epoll $(PYTHON) -m pytest --quiet --ignore=tests/test_cli.py $(TESTS) && \
+	  $(PYTHON) -W ignore faults/sweep.py $(FAULTS)
 
 # PY is a debug interpreter (Debian: python3-dbg, PY=python3-dbg), which counts its references.
 refcounts: build
