@@ -68,7 +68,7 @@ def build(folder: pathlib.Path) -> pathlib.Path:
 
 
 def environment(shim: pathlib.Path) -> dict[str, str]:
-    """The environment of a child that is loaded with it, behind what is loaded first already (a sanitizer's library must be)."""
+    """The environment of a child that is loaded with it, behind what is loaded first already, as a sanitizer must be."""
     preload = " ".join(filter(None, [os.environ.get("LD_PRELOAD"), str(shim)]))
     return {**os.environ, "LD_PRELOAD": preload, "PYTHONPATH": os.pathsep.join([str(HERE), *filter(None, sys.path)])}
 
