@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 
-use crate::talk::{Progress, Talk};
+use crate::answer::Progress;
+use crate::talk::Talk;
 use crate::wire::Wire;
 
 /// A non-blocking TCP connection, with TLS or without, and its message under way.

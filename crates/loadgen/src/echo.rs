@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
+use crate::answer::Progress;
 use crate::arguments::Echo;
 use crate::connection::Connection;
 use crate::http::Request;
 use crate::server_clock::ServerClock;
-use crate::talk::{Progress, Talk};
+use crate::talk::Talk;
 use crate::wire;
 
 const ROOM: usize = 256 * 1024;

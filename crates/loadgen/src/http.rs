@@ -6,7 +6,7 @@
 
 use std::io;
 
-use crate::talk::{Progress, wrong};
+use crate::answer::{Progress, wrong};
 
 /// `/`, the connection's number and the sequence number, in hexadecimal digits.
 const PATH: usize = 1 + 16 + 16;

@@ -5,6 +5,7 @@
 //! It shares no code with Rondeau, so that a fault of the driver cannot hide on both ends. It pins itself to a
 //! core of its own, and every run is bounded in messages and in time.
 
+mod answer;
 mod arguments;
 mod connection;
 mod echo;

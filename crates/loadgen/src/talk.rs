@@ -5,20 +5,12 @@
 
 use std::io;
 
+use crate::answer::{Progress, wrong};
 use crate::http::Request;
 
 /// Bytes of the stamp: the least size of an echoed message.
 pub const STAMP: usize = 16;
 const HEADER_BYTE: u8 = b'H';
-
-/// Where a connection stands after the kernel said that it is ready.
-#[derive(Debug, PartialEq, Eq, Clone, Copy)]
-pub enum Progress {
-    /// The answer is not whole yet.
-    Pending,
-    /// The whole answer came and was right; the next message may be sent.
-    Answered,
-}
 
 /// The message under way and what came of its answer.
 pub enum Talk {
@@ -106,11 +98,6 @@ impl Message {
             Progress::Pending
         })
     }
-}
-
-/// The error for an answer that is none.
-pub fn wrong(what: impl Into<String>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what.into())
 }
 
 #[cfg(test)]

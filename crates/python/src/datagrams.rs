@@ -9,7 +9,6 @@
 
 use crate::address::{address, parse};
 use crate::errors;
-use crate::event_loop::descriptor;
 use crate::ffi::{
     Python, Raised, answer,
     args::Args,
@@ -19,6 +18,7 @@ use crate::ffi::{
     owned::Owned,
     types::{self, Type, fast},
 };
+use crate::file_number::descriptor;
 use crate::native_loop::descriptors::Slot;
 use crate::native_loop::{Loop, is_forked};
 use pyo3_ffi as ffi;

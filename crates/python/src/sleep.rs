@@ -14,6 +14,7 @@ use crate::future::{self, outcome};
 use crate::native_loop::Loop;
 use crate::ready::Ready;
 use crate::running;
+use crate::seconds::{due, plain_seconds};
 use crate::stand_in::{self, StandIn};
 use pyo3_ffi as ffi;
 use rondeau_core::Time;
@@ -82,30 +83,6 @@ impl StandIn for Sleep {
     }
 }
 
-/// A float's or an int's value, where it is a number that a timer takes.
-///
-/// # Safety
-/// The object lives.
-#[inline]
-pub unsafe fn plain_seconds(delay: *mut ffi::PyObject) -> Option<f64> {
-    // SAFETY: the type is checked first.
-    let seconds = unsafe {
-        if ffi::PyFloat_CheckExact(delay) != 0 {
-            ffi::PyFloat_AS_DOUBLE(delay)
-        } else if ffi::PyLong_CheckExact(delay) != 0 {
-            let value = ffi::PyLong_AsDouble(delay);
-            if value == -1.0 && !ffi::PyErr_Occurred().is_null() {
-                ffi::PyErr_Clear();
-                return None;
-            }
-            value
-        } else {
-            return None;
-        }
-    };
-    (!seconds.is_nan()).then_some(seconds)
-}
-
 unsafe fn resume(coro: CoroRef, exception: Option<Owned>) -> Sent {
     // SAFETY: called by `drive`, which keeps the coroutine alive.
     unsafe {
@@ -170,7 +147,7 @@ unsafe fn start(coro: CoroRef) -> Sent {
 pub unsafe fn after(loop_: Loop, delay: f64) -> Time {
     // SAFETY: the caller's contract. As `call_later` computes it, so that equal delays come in the same order.
     let now = unsafe { loop_.parts().clock.now().as_nanos() as f64 / 1e9 };
-    crate::event_loop::due(now + delay)
+    due(now + delay)
 }
 
 /// Puts an alarm for `object` onto the timers.

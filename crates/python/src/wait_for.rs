@@ -7,7 +7,7 @@ use crate::coroutine::{self, CoroRef, Kind, Sent};
 use crate::ffi::{Python, Raised, args::Args, compat, gil::GilCell, names::names, owned::Owned};
 use crate::future::layout::layout;
 use crate::running::{self, Plain};
-use crate::sleep::plain_seconds;
+use crate::seconds::plain_seconds;
 use crate::stand_in::{self, StandIn};
 use crate::task::current;
 use crate::timeout::{self, TimeoutRef};

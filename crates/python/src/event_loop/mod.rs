@@ -11,9 +11,6 @@ mod slow;
 mod turn;
 mod watch;
 
-pub use schedule::due;
-pub use watch::descriptor;
-
 use crate::ffi::{
     Python, Raised, answer,
     args::raise,

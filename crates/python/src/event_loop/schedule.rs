@@ -12,6 +12,7 @@ use crate::ffi::{
 use crate::handle;
 use crate::native_loop::{Loop, check_open, check_process};
 use crate::ready::Ready;
+use crate::seconds::{due, number};
 use pyo3_ffi as ffi;
 use rondeau_core::Time;
 use std::ffi::CStr;
@@ -208,33 +209,6 @@ pub unsafe extern "C" fn time(
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance of the type.
     unsafe { ffi::PyFloat_FromDouble(seconds(Loop::from_object(self_))) }
-}
-
-/// Rounds up, so that `time() >= when` holds when the callback runs. What is negative or not a number is due now, infinity never.
-#[inline]
-pub fn due(when: f64) -> Time {
-    let nanos = when * 1e9;
-    let whole = nanos as u64;
-    // `f64::ceil` is a function call where SSE4.1 is not assumed.
-    Time::from_nanos(whole.saturating_add(u64::from((whole as f64) < nanos)))
-}
-
-/// A number's value. An int's is read directly, since PyFloat_AsDouble makes a float object of it first.
-#[inline]
-unsafe fn number(object: *mut ffi::PyObject) -> Python<f64> {
-    // SAFETY: the object lives.
-    unsafe {
-        let value = if ffi::PyLong_CheckExact(object) != 0 {
-            ffi::PyLong_AsDouble(object)
-        } else {
-            ffi::PyFloat_AsDouble(object)
-        };
-        if value == -1.0 && !ffi::PyErr_Occurred().is_null() {
-            Err(Raised)
-        } else {
-            Ok(value)
-        }
-    }
 }
 
 unsafe fn at(loop_: Loop, when: Owned, due: Time, call: Given<'_>) -> Python<Owned> {

@@ -8,7 +8,6 @@ use super::attempt::{self, Attempt, attempt};
 use super::call::{Call, Progress};
 use super::python_socket as plain;
 use crate::errors;
-use crate::event_loop::descriptor;
 use crate::ffi::{
     Python, Raised,
     args::{raise, raise_type_error},
@@ -16,6 +15,7 @@ use crate::ffi::{
     names::names,
     owned::Owned,
 };
+use crate::file_number::descriptor;
 use crate::future::{self, cell::FutureRef, cell::State, layout::layout, outcome};
 use crate::native_loop::descriptors::{Slot, Waiter};
 use crate::native_loop::{

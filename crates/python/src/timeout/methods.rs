@@ -7,7 +7,7 @@ use crate::ffi::{Python, Raised, answer, args::raise, compat, owned::Owned, type
 use crate::future::layout::layout;
 use crate::native_loop::Loop;
 use crate::running;
-use crate::sleep::plain_seconds;
+use crate::seconds::plain_seconds;
 use crate::task::{cell::TaskRef, current};
 use pyo3_ffi as ffi;
 use std::ffi::c_void;

@@ -16,7 +16,7 @@ pub use object::{TimeoutRef, is_timeout, new, run_alarm};
 use crate::door::{attribute, import};
 use crate::ffi::{Python, Raised, args::Args, gil::GilCell, names::names, owned::Owned};
 use crate::running;
-use crate::sleep::plain_seconds;
+use crate::seconds::plain_seconds;
 use crate::stand_in::{self, StandIn};
 use pyo3_ffi as ffi;
 use std::ffi::CStr;

@@ -229,7 +229,7 @@ impl TimeoutRef {
                 self.cell().timer = Armed::Soon;
                 return;
             }
-            let due: Time = crate::event_loop::due(when);
+            let due: Time = crate::seconds::due(when);
             let key = loop_.parts().timers.insert(due, alarm);
             self.cell().timer = Armed::Timer(key);
         }
