@@ -9,10 +9,11 @@ use crate::op::{Flight, Op};
 use crate::perform::AT_MOST;
 
 /// Every opcode that [`encode`] may produce, and the cancel.
-pub(crate) const NEEDED: [u8; 9] = [
+pub(crate) const NEEDED: [u8; 10] = [
     opcode::OpenAt::CODE,
     opcode::Read::CODE,
     opcode::Write::CODE,
+    opcode::Writev::CODE,
     opcode::Fsync::CODE,
     opcode::Statx::CODE,
     opcode::Close::CODE,
@@ -20,6 +21,10 @@ pub(crate) const NEEDED: [u8; 9] = [
     opcode::RenameAt::CODE,
     opcode::AsyncCancel::CODE,
 ];
+
+/// More bytes than this are copied by a kernel thread (`IOSQE_ASYNC`), also where the page cache has them: the copy would be
+/// made inside the loop's own system call, 100 µs a MiB, and everybody would wait for it. A thread's hop costs 3 µs.
+const INLINE: usize = 64 * 1024;
 
 /// "At the file's own position, and move it" (`IORING_FEAT_RW_CUR_POS`, Linux 5.6).
 const HERE: u64 = u64::MAX;
@@ -36,16 +41,34 @@ pub(crate) fn encode(flight: &mut Flight) -> squeue::Entry {
         Op::Read { fd, buf, offset } => {
             let spare = buf.spare_capacity_mut();
             let len = spare.len().min(AT_MOST) as u32;
-            opcode::Read::new(types::Fd(fd.as_raw_fd()), spare.as_mut_ptr().cast(), len)
-                .offset(offset.unwrap_or(HERE))
-                .build()
+            let entry =
+                opcode::Read::new(types::Fd(fd.as_raw_fd()), spare.as_mut_ptr().cast(), len)
+                    .offset(offset.unwrap_or(HERE))
+                    .build();
+            apart(entry, len as usize, *offset)
         }
+        Op::ReadInto { fd, to, offset } => {
+            let len = to.len().min(AT_MOST) as u32;
+            let entry = opcode::Read::new(types::Fd(fd.as_raw_fd()), to.start(), len)
+                .offset(offset.unwrap_or(HERE))
+                .build();
+            apart(entry, len as usize, *offset)
+        }
+        Op::Writev { fd, parts, offset } => {
+            let entry =
+                opcode::Writev::new(types::Fd(fd.as_raw_fd()), parts.as_ptr(), parts.count())
+                    .offset(offset.unwrap_or(HERE))
+                    .build();
+            apart(entry, usize::MAX, *offset)
+        }
+        Op::Work(_) => unreachable!("work goes to the pool: `Files::submit`"),
         Op::Write { fd, buf, offset } => {
             let bytes = buf.as_slice();
             let len = bytes.len().min(AT_MOST) as u32;
-            opcode::Write::new(types::Fd(fd.as_raw_fd()), bytes.as_ptr(), len)
+            let entry = opcode::Write::new(types::Fd(fd.as_raw_fd()), bytes.as_ptr(), len)
                 .offset(offset.unwrap_or(HERE))
-                .build()
+                .build();
+            apart(entry, len as usize, *offset)
         }
         Op::Fsync { fd, data_only } => {
             let flags = if *data_only {
@@ -76,4 +99,13 @@ pub(crate) fn encode(flight: &mut Flight) -> squeue::Entry {
         }
     };
     entry.user_data(flight.id.0)
+}
+
+/// Marks a large transfer at an offset as one for a kernel thread. A stream's (no offset) waits by itself until it is ready.
+fn apart(entry: squeue::Entry, len: usize, offset: Option<u64>) -> squeue::Entry {
+    if len > INLINE && offset.is_some() {
+        entry.flags(squeue::Flags::ASYNC)
+    } else {
+        entry
+    }
 }

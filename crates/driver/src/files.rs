@@ -61,7 +61,9 @@ impl Files {
         if !self.process.is_this() {
             self.leave_to_the_parent();
         }
-        if let Some(ring) = self.ring() {
+        if !matches!(op, Op::Work(_))
+            && let Some(ring) = self.ring()
+        {
             return ring.submit(op, waiter);
         }
         let waker = &self.waker;

@@ -10,12 +10,14 @@
 //! Rejected: borrowed buffers (a dropped future would free them under the kernel); bare descriptor numbers (closing a
 //! file while a write is queued would send it to whatever is opened next).
 
+use std::any::Any;
 use std::ffi::CString;
 use std::fmt;
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 
 use crate::errno::Errno;
+use crate::lent::{Lent, LentParts};
 
 /// A descriptor shared by its owner and the operations in flight on it; the last one to let go closes it.
 pub type SharedFd = Arc<OwnedFd>;
@@ -46,12 +48,30 @@ pub enum Op {
         /// At which byte of the file.
         offset: Option<u64>,
     },
+    /// The same into memory that somebody else keeps.
+    ReadInto {
+        /// Where from.
+        fd: SharedFd,
+        /// Where to; the kernel fills it from its beginning.
+        to: Lent,
+        /// At which byte of the file.
+        offset: Option<u64>,
+    },
     /// `pwrite(2)`. Gives [`Output::Count`], which may be less than there was.
     Write {
         /// Where to.
         fd: SharedFd,
         /// What.
         buf: Buf,
+        /// At which byte of the file.
+        offset: Option<u64>,
+    },
+    /// `pwritev(2)`: the same of several pieces.
+    Writev {
+        /// Where to.
+        fd: SharedFd,
+        /// What.
+        parts: LentParts,
         /// At which byte of the file.
         offset: Option<u64>,
     },
@@ -87,6 +107,33 @@ pub enum Op {
         /// The new name.
         to: CString,
     },
+    /// Anything else that blocks, always on one of the pool's threads: what the ring has no operation for, or what takes several
+    /// calls in a row that no other work needs to come between. Cancelled before it began, it never runs; after that it runs to its end.
+    Work(Work),
+}
+
+/// What an [`Op::Work`] does.
+pub struct Work(Box<dyn FnOnce() -> Result<Output, Errno> + Send>);
+
+// SAFETY: a shared reference to it can do nothing: what is inside is only reached by value.
+unsafe impl Sync for Work {}
+
+impl Work {
+    /// `run` is called once, on a thread of the pool. A panic in it is `EFAULT`.
+    pub fn new(run: impl FnOnce() -> Result<Output, Errno> + Send + 'static) -> Work {
+        Work(Box::new(run))
+    }
+
+    pub(crate) fn run(self) -> Result<Output, Errno> {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(self.0))
+            .unwrap_or(Err(Errno(libc::EFAULT)))
+    }
+}
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Work")
+    }
 }
 
 /// Bytes to be written, with whatever keeps them alive.
@@ -98,6 +145,8 @@ pub enum Buf {
     Static(&'static [u8]),
     /// Bytes of an owner that gives the same ones each time (a Python `bytes`, an `Arc<[u8]>`).
     Owner(Box<dyn AsRef<[u8]> + Send + Sync>),
+    /// Bytes that somebody else keeps.
+    Lent(Lent),
 }
 
 impl Buf {
@@ -108,6 +157,7 @@ impl Buf {
             Buf::Vec(bytes) => bytes,
             Buf::Static(bytes) => bytes,
             Buf::Owner(owner) => (**owner).as_ref(),
+            Buf::Lent(lent) => lent.as_slice(),
         }
     }
 }
@@ -140,6 +190,8 @@ pub enum Output {
     Fd(OwnedFd),
     /// What is known of a file; `stx_mask` says which fields count.
     Statx(Box<libc::statx>),
+    /// What an [`Op::Work`] made.
+    Made(Box<dyn Any + Send + Sync>),
 }
 
 /// An operation that has ended.
@@ -174,6 +226,8 @@ pub(crate) struct Flight {
     pub(crate) op: Op,
     /// Where a statx writes to; on the heap, so that the flight may be moved. Capacity one, length zero.
     pub(crate) stat: Vec<libc::statx>,
+    /// What an [`Op::Work`] gave, once it has run.
+    pub(crate) made: Option<Output>,
 }
 
 impl Flight {
@@ -184,6 +238,7 @@ impl Flight {
             waiter,
             op,
             stat,
+            made: None,
         }
     }
 
@@ -211,6 +266,12 @@ impl Flight {
                 // SAFETY: the caller vouches that the kernel filled `count` bytes after the old length.
                 unsafe { bytes.set_len(len) };
                 (buf, output) = (Some(Buf::Vec(bytes)), Output::Count(count));
+            }
+            Op::ReadInto { .. } | Op::Writev { .. } => {
+                output = Output::Count(result.max(0) as usize);
+            }
+            Op::Work(_) if errno.is_none() => {
+                output = self.made.take().unwrap_or(Output::Unit);
             }
             Op::Write { buf: bytes, .. } => {
                 (buf, output) = (Some(bytes), Output::Count(result.max(0) as usize));

@@ -6,7 +6,7 @@
 use std::os::fd::{AsRawFd, RawFd};
 
 use crate::errno::Errno;
-use crate::op::{Flight, Op};
+use crate::op::{Flight, Op, Output, Work};
 
 /// The most that one read or write may ask for (`read(2)`): more would not fit the answer.
 pub(crate) const AT_MOST: usize = 0x7fff_f000;
@@ -29,6 +29,36 @@ pub(crate) fn perform(flight: &mut Flight) -> i32 {
                     None => libc::read(fd.as_raw_fd(), to, len),
                 }
             }
+        }
+        Op::ReadInto { fd, to, offset } => {
+            let (start, len) = (to.start().cast(), to.len().min(AT_MOST));
+            // SAFETY: the kernel writes at most `len` bytes; who made the operation keeps them.
+            unsafe {
+                match offset {
+                    Some(at) => libc::pread64(fd.as_raw_fd(), start, len, *at as i64),
+                    None => libc::read(fd.as_raw_fd(), start, len),
+                }
+            }
+        }
+        Op::Writev { fd, parts, offset } => {
+            let (from, count) = (parts.as_ptr(), parts.count() as i32);
+            // SAFETY: so many pieces, which who made the operation keeps.
+            unsafe {
+                match offset {
+                    Some(at) => libc::pwritev64(fd.as_raw_fd(), from, count, *at as i64),
+                    None => libc::writev(fd.as_raw_fd(), from, count),
+                }
+            }
+        }
+        Op::Work(work) => {
+            let work = std::mem::replace(work, Work::new(|| Ok(Output::Unit)));
+            return match work.run() {
+                Ok(output) => {
+                    flight.made = Some(output);
+                    0
+                }
+                Err(errno) => -errno.raw(),
+            };
         }
         Op::Write { fd, buf, offset } => {
             let bytes = buf.as_slice();
@@ -87,8 +117,14 @@ pub(crate) fn waits_for(op: &Op) -> Option<(RawFd, i16)> {
     match op {
         Op::Read {
             fd, offset: None, ..
+        }
+        | Op::ReadInto {
+            fd, offset: None, ..
         } => Some((fd.as_raw_fd(), libc::POLLIN)),
         Op::Write {
+            fd, offset: None, ..
+        }
+        | Op::Writev {
             fd, offset: None, ..
         } => Some((fd.as_raw_fd(), libc::POLLOUT)),
         _ => None,

@@ -38,6 +38,8 @@ pub struct Door {
     /// `rondeau._cold`: what runs rarely enough to be Python.
     pub cold: *mut ffi::PyObject,
     pub empty_tuple: *mut ffi::PyObject,
+    /// `os.stat_result`.
+    pub stat_result: *mut ffi::PyObject,
     /// What `asyncio.sleep` schedules.
     pub wake_sleeper: *mut ffi::PyObject,
 }
@@ -102,6 +104,7 @@ pub fn open() -> Python<()> {
                 .cast(),
             cold: import(c"rondeau._cold")?.into_ptr(),
             empty_tuple: Owned::new(ffi::PyTuple_New(0))?.into_ptr(),
+            stat_result: attribute(&import(c"os")?, c"stat_result")?.into_ptr(),
             wake_sleeper: attribute(&futures, c"_set_result_unless_cancelled")?.into_ptr(),
         });
     }

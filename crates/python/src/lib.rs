@@ -19,6 +19,7 @@ mod event_loop;
 mod executor;
 mod ffi;
 mod file_number;
+mod files;
 mod future;
 mod gather;
 mod handle;
@@ -73,6 +74,7 @@ fn fill(module: *mut c::PyObject) -> Python<()> {
     shield::init(module)?;
     executor::init(module)?;
     streams::init(module)?;
+    files::init(module)?;
     Ok(())
 }
 
@@ -112,7 +114,7 @@ pub unsafe extern "C" fn PyInit__core() -> *mut c::PyObject {
             value: c::Py_MOD_GIL_USED,
         },
     ]);
-    let methods = ffi::types::table([
+    let mut methods = vec![
         probe::METHOD,
         ffi::types::one(
             c"own_methods",
@@ -120,7 +122,9 @@ pub unsafe extern "C" fn PyInit__core() -> *mut c::PyObject {
             c"own_methods(cls, /)\n--\n\nPut the hot methods on a subclass of EventLoop itself; return it.",
         ),
         streams::ADOPT,
-    ]);
+    ];
+    methods.extend(files::functions());
+    let methods = ffi::types::table_of(methods);
     let definition = Box::leak(Box::new(c::PyModuleDef {
         m_base: c::PyModuleDef_HEAD_INIT,
         m_name: c"rondeau._core".as_ptr(),

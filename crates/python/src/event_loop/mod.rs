@@ -55,6 +55,7 @@ unsafe extern "C" fn new(
         pace: Pace::new(),
         clock: Clock::real(),
         descriptors: Descriptors::default(),
+        files: crate::files::Table::default(),
         outbox: Outbox::default(),
         sent: Vec::new(),
         metrics: Arc::new(Metrics::new()),
@@ -120,7 +121,8 @@ unsafe extern "C" fn traverse(
         }
         let unsent = parts.outbox.iter().map(|object| object.as_ptr());
         let watched = parts.descriptors.iter().flat_map(|(_, slot)| slot.held());
-        for held in unsent.chain(watched).chain([
+        let files = parts.files.iter();
+        for held in unsent.chain(watched).chain(files).chain([
             parts.task_factory,
             parts.no_variables,
             parts.current,
@@ -137,6 +139,7 @@ unsafe extern "C" fn traverse(
 unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {
     // SAFETY: what is taken out is released only after the parts are empty of it.
     unsafe {
+        let files = crate::files::ground(Loop::from_object(object));
         let parts = Loop::from_object(object).parts();
         let all = take_all(parts);
         let others = [
@@ -152,6 +155,7 @@ unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {
         for held in others {
             ffi::Py_XDECREF(held);
         }
+        drop(files);
     }
     0
 }
@@ -214,11 +218,13 @@ unsafe extern "C" fn release(
     // SAFETY: CPython calls this on an instance; the parts are empty before anything is released.
     unsafe {
         let loop_ = Loop::from_object(object);
+        let files = crate::files::ground(loop_);
         let parts = loop_.parts();
         loop_.close_driver();
         for held in take_all(parts) {
             crate::handle::leave_agenda(held);
         }
+        drop(files);
         answer::none(Ok(()))
     }
 }

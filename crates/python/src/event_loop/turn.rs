@@ -11,7 +11,7 @@ use crate::ffi::{Python, Raised};
 use crate::native_loop::descriptors::Slot;
 use crate::native_loop::{Loop, Parts, check_process, exchange};
 use crate::ready::{Ready, Turn};
-use crate::{alarm, errors, handle, observer, sock_calls, task, transport};
+use crate::{alarm, errors, files, handle, observer, sock_calls, task, transport};
 use pyo3_ffi as ffi;
 use rondeau_core::Park;
 use std::io;
@@ -178,6 +178,12 @@ pub unsafe fn run_one(loop_: Loop, ready: Ready) -> Python<()> {
 
 #[inline]
 unsafe fn park(loop_: Loop) -> Python<()> {
+    // SAFETY: no borrow lives; what was begun leaves in one system call, and what has ended is ready before the loop would wait.
+    unsafe {
+        if loop_.parts().files.is_busy() {
+            files::pump(loop_)?;
+        }
+    }
     // SAFETY: the borrow ends before the GIL is released.
     let timeout = unsafe {
         let parts = loop_.parts();
@@ -216,10 +222,16 @@ unsafe fn ask_kernel(loop_: Loop, timeout: Option<Duration>) -> Python<()> {
         waited
     };
     match waited {
-        Ok(0) => Ok(()),
-        Ok(_) => {
-            // SAFETY: queueing runs no Python code.
-            unsafe { queue_events(loop_) };
+        Ok(found) => {
+            // SAFETY: queueing runs no Python code; no borrow lives while operations end.
+            unsafe {
+                if found > 0 {
+                    queue_events(loop_);
+                }
+                if loop_.parts().files.is_busy() && loop_.events().woken() {
+                    files::pump(loop_)?;
+                }
+            }
             Ok(())
         }
         // A signal: its Python handler runs now and may raise, as KeyboardInterrupt does.

@@ -201,3 +201,18 @@ pub const NO_AWAITABLE: &std::ffi::CStr = if cfg!(Py_3_14) {
 };
 /// `StreamReader.readuntil` takes a tuple of separators.
 pub const READS_UNTIL_ONE_OF_MANY: bool = cfg!(Py_3_13);
+
+/// Makes a fresh bytes object shorter, in place where the allocator can; NULL with an exception set where it fails.
+///
+/// # Safety
+/// Nobody else knows the object, whose reference is given away.
+pub unsafe fn shorten_bytes(mut bytes: *mut ffi::PyObject, len: usize) -> *mut ffi::PyObject {
+    unsafe extern "C" {
+        // Public and documented in all versions (Doc/c-api/bytes.rst); pyo3-ffi keeps it to itself.
+        fn _PyBytes_Resize(bytes: *mut *mut ffi::PyObject, len: ffi::Py_ssize_t)
+        -> std::ffi::c_int;
+    }
+    // SAFETY: the caller's contract; the call writes NULL where it fails.
+    unsafe { _PyBytes_Resize(&mut bytes, len as ffi::Py_ssize_t) };
+    bytes
+}

@@ -47,6 +47,8 @@ pub struct Parts {
     pub clock: Clock,
     /// What waits for which descriptor.
     pub descriptors: Descriptors,
+    /// Operations on files.
+    pub files: crate::files::Table,
     /// Transports that were written to and have not sent yet, each a strong reference.
     pub outbox: Outbox,
     /// Buffers that were sent and wait to be released; empty between uses, kept for its memory.

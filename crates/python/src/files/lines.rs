@@ -1,0 +1,436 @@
+//! `_core.Lines`: the base of the file classes, which takes lines out of what was read; and `_core.Ready`, a line as an awaitable.
+//!
+//! `async for` asks once a line. Where the line is in memory the answer is complete: it costs no coroutine, no future and no turn of
+//! the loop. Where it is not, the class's own `_refill()` may have more in memory (a str to decode), and else `_next_line()` is a coroutine.
+//!
+//! Invariants: `used <= len(chunk)`, in characters or bytes; `chunk` is a str, a bytes or NULL (closed). While `busy` an operation is changing
+//! it, and only `_next_line()` may, in its turn.
+
+use crate::ffi::{
+    Python, Raised,
+    args::raise_type_error,
+    gil::GilCell,
+    owned::Owned,
+    stop_iteration,
+    types::{self, Type},
+};
+use pyo3_ffi as ffi;
+use std::ffi::{c_int, c_void};
+use std::ptr;
+
+#[repr(C)]
+struct Lines {
+    ob_base: ffi::PyObject,
+    chunk: *mut ffi::PyObject,
+    used: isize,
+    /// What ends a line: 0 `\n`, 1 any of `\n`, `\r`, `\r\n`, 2 `\r`, 3 `\r\n`.
+    newline: c_int,
+    busy: bool,
+    iterating: bool,
+}
+
+#[repr(C)]
+struct Ready {
+    ob_base: ffi::PyObject,
+    value: *mut ffi::PyObject,
+}
+
+struct Kept {
+    ready: *mut ffi::PyTypeObject,
+    /// One dead instance, for the next one.
+    spare: *mut ffi::PyObject,
+    refill: *mut ffi::PyObject,
+    next_line: *mut ffi::PyObject,
+}
+
+static KEPT: GilCell<Kept> = GilCell::new(Kept {
+    ready: ptr::null_mut(),
+    spare: ptr::null_mut(),
+    refill: ptr::null_mut(),
+    next_line: ptr::null_mut(),
+});
+
+/// Where the line that begins at `from` ends in these characters, its end included.
+fn end_of_line<T: Copy + PartialEq + From<u8>>(
+    text: &[T],
+    from: usize,
+    newline: c_int,
+    find: impl Fn(&[T], u8) -> Option<usize>,
+) -> Option<usize> {
+    let rest = &text[from..];
+    let (feed, back) = (T::from(b'\n'), T::from(b'\r'));
+    let end = match newline {
+        0 => find(rest, b'\n')? + 1,
+        2 => find(rest, b'\r')? + 1,
+        3 => {
+            let mut at = 0;
+            loop {
+                at += find(&rest[at..], b'\r')? + 1;
+                if rest.get(at) == Some(&feed) {
+                    break at + 1;
+                }
+            }
+        }
+        _ => {
+            let at = rest
+                .iter()
+                .position(|each| *each == feed || *each == back)?;
+            if rest[at] == back && rest.get(at + 1) == Some(&feed) {
+                at + 2
+            } else {
+                at + 1
+            }
+        }
+    };
+    Some(from + end)
+}
+
+fn find_byte(bytes: &[u8], byte: u8) -> Option<usize> {
+    // SAFETY: memchr reads `len` bytes of the slice.
+    let found = unsafe { libc::memchr(bytes.as_ptr().cast(), byte.into(), bytes.len()) };
+    (!found.is_null()).then(|| found as usize - bytes.as_ptr() as usize)
+}
+
+fn find_wide<T: Copy + PartialEq + From<u8>>(text: &[T], byte: u8) -> Option<usize> {
+    let wanted = T::from(byte);
+    text.iter().position(|each| *each == wanted)
+}
+
+/// The next line that is whole; None where there is none.
+#[inline]
+unsafe fn take(lines: *mut Lines) -> Python<Option<Owned>> {
+    // SAFETY: the chunk lives by the instance's reference, and nothing here runs Python code before the line is made.
+    unsafe {
+        let chunk = (*lines).chunk;
+        if chunk.is_null() {
+            return Ok(None);
+        }
+        let (used, newline) = ((*lines).used as usize, (*lines).newline);
+        if ffi::PyBytes_CheckExact(chunk) != 0 {
+            let len = ffi::PyBytes_Size(chunk) as usize;
+            let start: *const u8 = ffi::PyBytes_AsString(chunk).cast();
+            let bytes = std::slice::from_raw_parts(start, len);
+            let Some(end) = end_of_line(bytes, used, newline, find_byte) else {
+                return Ok(None);
+            };
+            let size = (end - used) as isize;
+            let line = Owned::new(ffi::PyBytes_FromStringAndSize(start.add(used).cast(), size))?;
+            (*lines).used = end as isize;
+            return Ok(Some(line));
+        }
+        let len = ffi::PyUnicode_GET_LENGTH(chunk) as usize;
+        let data = ffi::PyUnicode_DATA(chunk);
+        let end = match ffi::PyUnicode_KIND(chunk) {
+            ffi::PyUnicode_1BYTE_KIND => {
+                let text = std::slice::from_raw_parts(data.cast::<u8>(), len);
+                end_of_line(text, used, newline, find_byte)
+            }
+            ffi::PyUnicode_2BYTE_KIND => {
+                let text = std::slice::from_raw_parts(data.cast::<u16>(), len);
+                end_of_line(text, used, newline, find_wide)
+            }
+            _ => {
+                let text = std::slice::from_raw_parts(data.cast::<u32>(), len);
+                end_of_line(text, used, newline, find_wide)
+            }
+        };
+        let Some(end) = end else {
+            return Ok(None);
+        };
+        let line = Owned::new(ffi::PyUnicode_Substring(chunk, used as isize, end as isize))?;
+        (*lines).used = end as isize;
+        Ok(Some(line))
+    }
+}
+
+unsafe fn ready(value: Owned) -> *mut ffi::PyObject {
+    // SAFETY: a spare instance is dead and empty; a new one's field is written before anybody sees it.
+    unsafe {
+        let kept = KEPT.get();
+        let object = if kept.spare.is_null() {
+            ffi::PyType_GenericAlloc(kept.ready, 0)
+        } else {
+            std::mem::replace(&mut kept.spare, ptr::null_mut())
+        };
+        if !object.is_null() {
+            (*object.cast::<Ready>()).value = value.into_ptr();
+        }
+        object
+    }
+}
+
+unsafe extern "C" fn anext(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance that it keeps alive.
+    unsafe {
+        let lines = object.cast::<Lines>();
+        if !(*lines).busy {
+            (*lines).iterating = true;
+            loop {
+                match take(lines) {
+                    Ok(Some(line)) => return ready(line),
+                    Ok(None) => {}
+                    Err(Raised) => return ptr::null_mut(),
+                }
+                let more = ffi::PyObject_CallMethodNoArgs(object, KEPT.get().refill);
+                if more.is_null() {
+                    return more;
+                }
+                let more = Owned::from_owned(more);
+                if more.as_ptr() != ffi::Py_True() || (*lines).busy {
+                    break;
+                }
+            }
+        }
+        ffi::PyObject_CallMethodNoArgs(object, KEPT.get().next_line)
+    }
+}
+
+unsafe extern "C" fn aiter(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe { Owned::from_borrowed(object).into_ptr() }
+}
+
+unsafe extern "C" fn take_line(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe {
+        match take(object.cast()) {
+            Ok(Some(line)) => line.into_ptr(),
+            Ok(None) => Owned::from_borrowed(ffi::Py_None()).into_ptr(),
+            Err(Raised) => ptr::null_mut(),
+        }
+    }
+}
+
+unsafe extern "C" fn get_chunk(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe { crate::ffi::answer::or_none((*object.cast::<Lines>()).chunk) }
+}
+
+/// Another chunk, of which nothing is used.
+unsafe extern "C" fn set_chunk(
+    object: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> c_int {
+    // SAFETY: CPython calls this on an instance; the old chunk is released when the new one has its place.
+    unsafe {
+        let absent = value.is_null() || value == ffi::Py_None();
+        if !absent && ffi::PyBytes_CheckExact(value) == 0 && ffi::PyUnicode_CheckExact(value) == 0 {
+            raise_type_error("a chunk is a str, a bytes or None");
+            return -1;
+        }
+        let new = if absent {
+            ptr::null_mut()
+        } else {
+            Owned::from_borrowed(value).into_ptr()
+        };
+        let lines = object.cast::<Lines>();
+        let old = std::mem::replace(&mut (*lines).chunk, new);
+        (*lines).used = 0;
+        ffi::Py_XDECREF(old);
+        0
+    }
+}
+
+unsafe extern "C" fn get_used(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe { ffi::PyLong_FromSsize_t((*object.cast::<Lines>()).used) }
+}
+
+unsafe extern "C" fn set_used(
+    object: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> c_int {
+    // SAFETY: CPython calls this on an instance.
+    unsafe {
+        let lines = object.cast::<Lines>();
+        let used = if value.is_null() {
+            -1
+        } else {
+            ffi::PyLong_AsSsize_t(value)
+        };
+        if used == -1 && !ffi::PyErr_Occurred().is_null() {
+            return -1;
+        }
+        let len = if (*lines).chunk.is_null() {
+            0
+        } else {
+            ffi::PyObject_Length((*lines).chunk)
+        };
+        if used < 0 || used > len {
+            crate::ffi::args::raise(ffi::PyExc_ValueError, "used is beyond the chunk");
+            return -1;
+        }
+        (*lines).used = used;
+        0
+    }
+}
+
+unsafe extern "C" fn traverse(
+    object: *mut ffi::PyObject,
+    visit: ffi::visitproc,
+    arg: *mut c_void,
+) -> c_int {
+    // SAFETY: the collector calls this on a live instance; str and bytes refer to nothing.
+    unsafe { visit(ffi::Py_TYPE(object).cast(), arg) }
+}
+
+unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
+    // SAFETY: the last reference is gone.
+    unsafe {
+        let kind = ffi::Py_TYPE(object);
+        ffi::PyObject_GC_UnTrack(object.cast());
+        ffi::Py_XDECREF((*object.cast::<Lines>()).chunk);
+        let free = (*kind).tp_free.unwrap_or(ffi::PyObject_GC_Del);
+        free(object.cast());
+        ffi::Py_DECREF(kind.cast());
+    }
+}
+
+unsafe extern "C" fn ready_await(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe { Owned::from_borrowed(object).into_ptr() }
+}
+
+unsafe fn given(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: the value is given away once; None after that.
+    unsafe {
+        let value = std::mem::replace(&mut (*object.cast::<Ready>()).value, ptr::null_mut());
+        if value.is_null() {
+            Owned::from_borrowed(ffi::Py_None()).into_ptr()
+        } else {
+            value
+        }
+    }
+}
+
+unsafe extern "C" fn ready_next(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance that it keeps alive; its death forgets the result.
+    unsafe {
+        stop_iteration::end_of_coroutine(given(object));
+        ptr::null_mut()
+    }
+}
+
+unsafe extern "C" fn ready_send(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+    result: *mut *mut ffi::PyObject,
+) -> ffi::PySendResult {
+    // SAFETY: CPython calls this on an instance, with a place for the result.
+    unsafe { *result = given(object) };
+    ffi::PySendResult::PYGEN_RETURN
+}
+
+unsafe extern "C" fn ready_dealloc(object: *mut ffi::PyObject) {
+    // SAFETY: the last reference is gone; the one spare instance keeps its reference to its type.
+    unsafe {
+        let value = std::mem::replace(&mut (*object.cast::<Ready>()).value, ptr::null_mut());
+        ffi::Py_XDECREF(value);
+        stop_iteration::forget();
+        let kept = KEPT.get();
+        if kept.spare.is_null() && !compat_counts() {
+            ffi::Py_INCREF(object);
+            kept.spare = object;
+            return;
+        }
+        let kind = ffi::Py_TYPE(object);
+        ffi::PyObject_Free(object.cast());
+        ffi::Py_DECREF(kind.cast());
+    }
+}
+
+const fn compat_counts() -> bool {
+    crate::ffi::compat::COUNTS_REFERENCES
+}
+
+fn member(name: &'static std::ffi::CStr, type_code: c_int, offset: usize) -> ffi::PyMemberDef {
+    ffi::PyMemberDef {
+        name: name.as_ptr(),
+        type_code,
+        offset: offset as isize,
+        flags: 0,
+        doc: ptr::null(),
+    }
+}
+
+/// Makes the types and adds `Lines` to the module.
+pub fn init(module: *mut ffi::PyObject) -> Python<()> {
+    let methods = types::table([types::noargs(
+        c"_take_line",
+        take_line,
+        c"_take_line($self, /)\n--\n\nThe next whole line of the chunk, or None.",
+    )]);
+    let attributes = types::table([
+        types::attribute(c"_chunk", get_chunk, Some(set_chunk)),
+        types::attribute(c"_used", get_used, Some(set_used)),
+    ]);
+    let members = types::table([
+        member(
+            c"_newline",
+            ffi::Py_T_INT,
+            std::mem::offset_of!(Lines, newline),
+        ),
+        member(c"_busy", ffi::Py_T_BOOL, std::mem::offset_of!(Lines, busy)),
+        member(
+            c"_iterating",
+            ffi::Py_T_BOOL,
+            std::mem::offset_of!(Lines, iterating),
+        ),
+    ]);
+    let lines = Type {
+        name: c"rondeau._core.Lines",
+        size: size_of::<Lines>(),
+        flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_BASETYPE | ffi::Py_TPFLAGS_IMMUTABLETYPE,
+        slots: vec![
+            (
+                ffi::Py_tp_doc,
+                c"Takes lines out of what was read.".as_ptr() as *mut c_void,
+            ),
+            (ffi::Py_tp_dealloc, dealloc as *mut c_void),
+            (ffi::Py_tp_traverse, traverse as *mut c_void),
+            (ffi::Py_am_aiter, aiter as *mut c_void),
+            (ffi::Py_am_anext, anext as *mut c_void),
+            (ffi::Py_tp_methods, methods),
+            (ffi::Py_tp_members, members),
+            (ffi::Py_tp_getset, attributes),
+        ],
+    };
+    let ready = Type {
+        name: c"rondeau._core.Ready",
+        size: size_of::<Ready>(),
+        flags: ffi::Py_TPFLAGS_IMMUTABLETYPE | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION,
+        slots: vec![
+            (
+                ffi::Py_tp_doc,
+                c"An awaitable that is complete.".as_ptr() as *mut c_void,
+            ),
+            (ffi::Py_tp_dealloc, ready_dealloc as *mut c_void),
+            (ffi::Py_tp_iter, ready_await as *mut c_void),
+            (ffi::Py_tp_iternext, ready_next as *mut c_void),
+            (ffi::Py_am_await, ready_await as *mut c_void),
+            (ffi::Py_am_send, ready_send as *mut c_void),
+        ],
+    };
+    // SAFETY: the slots match their numbers and the sizes are the instance structs'. The import runs alone.
+    unsafe {
+        let lines = lines.build(ptr::null_mut())?;
+        if ffi::PyModule_AddType(module, lines.as_ptr().cast()) != 0 {
+            return Err(Raised);
+        }
+        let intern = |name: &std::ffi::CStr| {
+            Owned::new(ffi::PyUnicode_InternFromString(name.as_ptr())).map(Owned::into_ptr)
+        };
+        *KEPT.get() = Kept {
+            ready: ready.build(ptr::null_mut())?.into_ptr().cast(),
+            spare: ptr::null_mut(),
+            refill: intern(c"_refill")?,
+            next_line: intern(c"_next_line")?,
+        };
+    }
+    Ok(())
+}
