@@ -9,7 +9,12 @@ loop anything: it works on a file from another machine, another Python, another 
 asks for it.
 """
 
+from .analysis import Analysis, analyse
 from .file import RecordingError
 from .model import Block, Event, Events, Kind, Recording, TaskInfo, Wait
+from .page import write_page
+from .perfetto import write_perfetto
+from .summary import summary
 
-__all__ = ["Block", "Event", "Events", "Kind", "Recording", "RecordingError", "TaskInfo", "Wait"]
+__all__ = ["Analysis", "Block", "Event", "Events", "Kind", "Recording", "RecordingError", "TaskInfo", "Wait"]
+__all__ += ["analyse", "summary", "write_page", "write_perfetto"]
