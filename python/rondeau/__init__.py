@@ -14,6 +14,7 @@ gathers the names, and loads lazily what asyncio does not need at once.
 from __future__ import annotations
 
 import asyncio
+from importlib import import_module as _import
 
 from . import native
 from .loop import EventLoop, new_event_loop
@@ -44,9 +45,22 @@ if TYPE_CHECKING:
     from asyncio import transports as transports
     from typing import Any
 
+    from ._input import ainput as ainput
+    from ._input import stdin as stdin
+    from ._output import stderr as stderr
+    from ._output import stdout as stdout
     from .policy import EventLoopPolicy as EventLoopPolicy
 
     __version__: str
+
+# What asyncio does not have: the name and its module, loaded when the name is first asked for. They are not in `__all__`:
+# `from rondeau import *` gives asyncio's names and no other `open`.
+_OWN = {
+    "ainput": "_input",
+    "stdin": "_input",
+    "stderr": "_output",
+    "stdout": "_output",
+}
 
 # EventLoopPolicy is left out on purpose: `from rondeau import *` must not fail once Python has no policies.
 __all__ = ["EventLoop", "Runner", "install", "new_event_loop", "run", "uninstall"]
@@ -76,6 +90,9 @@ if not TYPE_CHECKING:  # Or a misspelt name would have a type.
             from importlib.metadata import version
 
             return version("rondeau")
+        elif name in _OWN:
+            value = globals()[name] = getattr(_import(f"rondeau.{_OWN[name]}"), name)
+            return value
         elif name in native.NATIVE and name in vars(asyncio):
             value = globals()[name] = native.form(name)
             return value
@@ -92,4 +109,4 @@ if not TYPE_CHECKING:  # Or a misspelt name would have a type.
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *(name for name in vars(asyncio) if not name.startswith("_"))})
+    return sorted({*globals(), *__all__, *_OWN, *(name for name in vars(asyncio) if not name.startswith("_"))})
