@@ -1,7 +1,7 @@
 """A person at a terminal, for the tests of input: a program on a pseudo-terminal, what it shows, and what is typed.
 
-The program's descriptors 0, 1 and 2 are the terminal's, and the test keeps the same open file, as a shell does: what the program
-does to its flags or to the terminal's settings can be seen here, also after it was killed.
+The program's descriptors 0, 1 and 2 are the terminal's, and the test keeps the same open file, as a shell does: what the
+program does to its flags or to the terminal's settings can be seen here, also after it was killed.
 """
 
 import fcntl

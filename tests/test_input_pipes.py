@@ -1,4 +1,4 @@
-"""ainput and stdin() where no terminal is: pipes, sockets, files, /dev/null, nothing; and what a plain `input()` left or finds."""
+"""ainput and stdin() without a terminal: pipes, sockets, files, /dev/null, nothing; and what plain `input()` left or finds."""
 
 import array
 import asyncio

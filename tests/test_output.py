@@ -1,4 +1,4 @@
-"""stdout() and stderr(): in order with print, a slow reader holds up nobody, nothing is lost, no flag of a shared descriptor changes."""
+"""stdout() and stderr(): in order with print, a slow reader holds up nobody, nothing is lost, no descriptor's flag changes."""
 
 import contextlib
 import fcntl

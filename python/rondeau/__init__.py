@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from ._input import stdin as stdin
     from ._output import stderr as stderr
     from ._output import stdout as stdout
+    from ._path import Path as Path
     from .policy import EventLoopPolicy as EventLoopPolicy
 
     __version__: str
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 # What asyncio does not have: the name and its module, loaded when the name is first asked for. They are not in `__all__`:
 # `from rondeau import *` gives asyncio's names and no other `open`.
 _OWN = {
+    "Path": "_path",
     "ainput": "_input",
     "stdin": "_input",
     "stderr": "_output",

@@ -25,7 +25,7 @@ import sys
 import threading
 from contextlib import asynccontextmanager
 
-from ._shared import Shared
+from ._shared import Shared, told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 CHUNK = 65536
+_LOST = "lost " if sys.version_info >= (3, 15) else "input(): lost "  # as `input` says it
 
 
 class _NotYet(Exception):
@@ -65,7 +66,7 @@ async def ainput(prompt: object = "") -> str:
     sys.audit("builtins.input", prompt)
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name, None) is None:
-            raise RuntimeError(f"input(): lost sys.{name}")
+            raise RuntimeError(f"{_LOST}sys.{name}")
     source = _source()
     async with source.turn():
         sys.stderr.flush()
@@ -372,7 +373,7 @@ class _Ask:
             waiter = self._waiter
         if waiter is not None:
             try:
-                waiter.get_loop().call_soon_threadsafe(lambda: waiter.done() or waiter.set_result(None))
+                waiter.get_loop().call_soon_threadsafe(told, waiter)
             except RuntimeError:
                 pass  # That loop is closed; the line is the next one's.
 

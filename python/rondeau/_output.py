@@ -1,7 +1,7 @@
 """stdout and stderr: writing that waits for a slow reader in a task, and not in the loop.
 
 The output is `sys.stdout`'s or `sys.stderr`'s, in order with `print`. What `print` has buffered leaves before what is written
-here, and while something waits here what `print` gives to the descriptor queues up behind it, unblocked: a method put on the object
+here, and while something waits here what `print` gives to the descriptor queues up behind it: a method put on the object
 comes before the class's, so the raw layer has a `write` of ours then. It goes when the queue is empty.
 
 What can be written at once is; the rest is written by a task that lives until the queue is empty (_shared.py waits and writes).

@@ -114,7 +114,7 @@ class Shared:
         try:
             reads = self._access == os.O_RDONLY
             try:
-                (loop.add_reader if reads else loop.add_writer)(watched, _set, future)
+                (loop.add_reader if reads else loop.add_writer)(watched, told, future)
             except PermissionError:
                 return  # /dev/null and the like: epoll does not take what is always ready
             try:
@@ -125,6 +125,6 @@ class Shared:
             os.close(watched)
 
 
-def _set(future: asyncio.Future[None]) -> None:
+def told(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
