@@ -222,10 +222,10 @@ def test_a_file_and_its_position(run, standard_input, tmp_path):
         async def main():
             cancelled = asyncio.create_task(rondeau.ainput())
             await asyncio.sleep(0)
-            cancelled.cancel()  # while the disk is read
-            with pytest.raises(asyncio.CancelledError):
-                await cancelled
-            assert [await rondeau.ainput() for _ in range(9500)] == lines[:9500]
+            cancelled.cancel()  # while the disk is read, unless that was quicker
+            [answer] = await asyncio.gather(cancelled, return_exceptions=True)
+            before = [answer] if isinstance(answer, str) else []
+            assert before + [await rondeau.ainput() for _ in range(9500 - len(before))] == lines[:9500]
 
         run(main())
         assert [input() for _ in range(500)] == lines[9500:]
