@@ -16,7 +16,7 @@ TYPED := python/rondeau tests/typing examples
 # Test runs of one Python: both drivers, unless told. `default` leaves the choice to the probe.
 DRIVERS ?= default epoll
 
-.PHONY: help run build test test-rust test-python differential conformance upstream faults soak valgrind asan refcounts ecosystem check format bench bench-rust clean
+.PHONY: help run build test test-rust test-python differential conformance upstream faults page soak valgrind asan refcounts ecosystem check format bench bench-rust clean
 
 help:
 	@echo 'make run          build, then cook the kitchen in Python and in Rust'
@@ -29,6 +29,7 @@ help:
 	@echo 'make conformance  the own asyncio tests of the interpreter, on Rondeau; ONLY="test_events" picks some, NATIVE=1 tests all that is native'
 	@echo 'make faults       fail each system call in turn and look at what is left; FAULTS="--only streams --call accept" picks some'
 	@echo 'make ecosystem    programs of ours with aiohttp, uvicorn, grpc, PostgreSQL, Redis, Dask ..., on asyncio and on Rondeau; ONLY="redis" picks some'
+	@echo 'make page         the page of a recording in a real headless Chromium: clicks, keys, hostile names, 10,000 tasks, contrast'
 	@echo 'make soak         500 loops, a million connections, a million tasks: memory and descriptors do not grow'
 	@echo 'make valgrind     the programs of faults/ under valgrind'
 	@echo 'make asan         the tests, and each failing call, with AddressSanitizer in our Rust'
@@ -141,6 +142,11 @@ ecosystem: build $(ECOSYSTEM)/.ready
 	$(ECOSYSTEM)/bin/python -m pip install --quiet --no-deps --force-reinstall $(WHEELS)/rondeau-*.whl
 	$(ECOSYSTEM)/bin/python ecosystem/servers.py
 	cd ecosystem && ../$(ECOSYSTEM)/bin/python -m pytest --quiet $(foreach name,$(ONLY),test_$(name).py)
+
+# A browser is needed too: Debian's chromium-headless-shell, or the one that CHROMIUM names. Screenshots are left in target/page.
+page: build
+	$(PYTHON) -m pip install --quiet --requirement browser/requirements.txt
+	$(PYTHON) -m pytest --quiet browser
 
 check: $(VENV)/.ready
 	cargo fmt --check

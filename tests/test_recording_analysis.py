@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from recordings import MS, Maker, crowd, kitchen, work_queue
 from rondeau.recording import Event, Events, Kind, Recording, TaskInfo, Wait, analyse
-from rondeau.recording.analysis import IDLE, NOTHING, READY, RUNNING, WAITING, WORKING
+from rondeau.recording.lanes import IDLE, NOTHING, READY, RUNNING, WAITING, WORKING
 from rondeau.recording.model import WAIT_KINDS
 
 TIMER, SOCKET, TASK, FUTURE = (WAITING + WAIT_KINDS.index(kind) for kind in ("timer", "socket", "task", "future"))
@@ -226,6 +226,19 @@ def test_a_recording_from_the_middle_of_things():
     assert (two.began, two.running, two.waited) == (19, 6, 15)
     assert (three.began, three.running, three.waited) == (30, 0, 10)
     assert found.outside == 15 + 10 + 5
+
+
+def test_a_long_step_counts_once_though_the_task_ends_without_another():
+    m = Maker()
+    task = m.task("task")
+    m.run(task)
+    m.at(150)
+    m.wait(task, "timer", "sleep")
+    m.at(200)
+    m.done(task, Kind.CANCELLED)
+    found = analyse(m.made())
+    sums_hold(found)
+    assert len(found.held) == 1
 
 
 def test_two_loops_have_their_own_time():

@@ -1,11 +1,19 @@
-"""The command line: `python -m rondeau run …` and `python -m rondeau doctor`, or `rondeau …` for short.
+"""The command line: `python -m rondeau run …`, `view …` and `doctor`, or `rondeau …` for short.
 
 Parsed by hand, because everything after the program's name belongs to the program: argparse would take
 `--help` or `-v` for its own. Wrong usage ends with status 2 and a line on stderr, as with python.
 """
 
+from __future__ import annotations
+
 import sys
 from typing import NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rondeau.program import Program
 
 USAGE = """\
 usage: python -m rondeau run FILE [ARG...]        run a program as python would, on Rondeau
@@ -13,6 +21,8 @@ usage: python -m rondeau run FILE [ARG...]        run a program as python would,
        python -m rondeau run -c CODE [ARG...]
        python -m rondeau run - [ARG...]           the program is read from standard input
        python -m rondeau run --native ...         the same, and asyncio's names are Rondeau's native ones
+       python -m rondeau view [--out PATH] [--open] [--perfetto] RECORDING
+                                                  who ran, who waited, what blocked: a summary, a page, a trace
        python -m rondeau doctor                   what runs here, and why
        python -m rondeau --version
 """
@@ -23,6 +33,8 @@ def main() -> None:
     match sys.argv[1:]:
         case ["run", *program]:
             run(program)
+        case ["view", *words]:
+            view(words)
         case ["doctor"]:
             from rondeau.doctor import report
 
@@ -43,6 +55,29 @@ def main() -> None:
 
 def run(words: list[str]) -> None:
     """Find out which program is meant, make Rondeau the loop, and hand over."""
+    from rondeau import program
+
+    if (found := chosen(words)) is not None:
+        put_in_place, how, _ = found
+        put_in_place()
+        program.run(how)
+
+
+def view(words: list[str]) -> None:
+    """The page and the summary of a recording."""
+    from rondeau.recording import command
+
+    if words[:1] in (["-h"], ["--help"]):
+        print(USAGE, end="")
+        return
+    try:
+        command.view(words)
+    except command.Unusable as error:
+        fail(str(error))
+
+
+def chosen(words: list[str]) -> tuple[Callable[[], None], Program, str] | None:
+    """What makes Rondeau the loop, the program, and its short name; None if only help was wanted, and given."""
     from rondeau import native, program
 
     put_in_place = native.install_loop
@@ -52,24 +87,22 @@ def run(words: list[str]) -> None:
     match words:
         case ["-h" | "--help", *_]:
             print(USAGE, end="")
-            return
+            return None
         case ["-m", module, *arguments]:
-            how = program.module(module, arguments)
+            return put_in_place, program.module(module, arguments), module
         case ["-c", code, *arguments]:
-            how = program.command(code, arguments)
+            return put_in_place, program.command(code, arguments), "command"
         case ["-m" | "-c" as option]:
             fail(f"argument expected for the {option} option")
         case ["-", *arguments]:
-            how = program.standard_input(arguments)
+            return put_in_place, program.standard_input(arguments), "stdin"
         case ["", *_] | []:
             fail("a program is missing")
         case [option, *_] if option.startswith("-"):
             fail(f"unknown option: {option} (python's own options go before -m rondeau)")
         case [path, *arguments]:
-            how = program.path(path, arguments)
-
-    put_in_place()
-    program.run(how)
+            return put_in_place, program.path(path, arguments), path
+    raise AssertionError("every list of words is one of these")
 
 
 def fail(reason: str) -> NoReturn:

@@ -9,8 +9,9 @@ loop anything: it works on a file from another machine, another Python, another 
 asks for it.
 """
 
-from .analysis import Analysis, analyse
+from .analysis import analyse
 from .file import RecordingError
+from .lanes import Analysis
 from .model import Block, Event, Events, Kind, Recording, TaskInfo, Wait
 from .page import write_page
 from .perfetto import write_perfetto

@@ -54,7 +54,10 @@ class _Wrong(Exception):
 
 
 def save(recording: Recording, path: str | os.PathLike[str]) -> None:
-    """Called by Recording.save. Whoever reads `path` meanwhile sees the old file or the new one."""
+    """Called by Recording.save. Whoever reads `path` meanwhile sees the old file or the new one.
+
+    Private to the user (0600, as mkstemp makes it): names of tasks and peers are nobody else's business.
+    """
     tables = json.dumps(_tables(recording), separators=(",", ":"), allow_nan=False).encode()
     events = recording.events.packed
     try:
@@ -71,9 +74,6 @@ def save(recording: Recording, path: str | os.PathLike[str]) -> None:
     try:
         with open(descriptor, "wb") as file:
             file.writelines([head, CHECK.pack(zlib.crc32(head)), packed_tables, packed_events])
-        umask = os.umask(0o077)
-        os.umask(umask)
-        os.chmod(partial, 0o666 & ~umask)
         os.replace(partial, path)
     except BaseException:
         os.unlink(partial)

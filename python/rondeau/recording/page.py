@@ -31,7 +31,8 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from .analysis import Analysis, Lane, Segments, analyse
+from .analysis import analyse
+from .lanes import Analysis, Lane, Segments
 from .model import WAIT_KINDS, Recording
 from .summary import headline, program, summary
 from .words import called, place
@@ -131,6 +132,7 @@ def _lane(lane: Lane, recording: Recording, zero: int) -> tuple[Any, ...]:
         lane.waited,
         lane.steps,
         lane.longest_ready,
+        lane.housekeeping,
     )
 
 

@@ -13,7 +13,8 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from .analysis import IDLE, NOTHING, READY, RUNNING, WAITING, WORKING, Analysis, analyse
+from .analysis import analyse
+from .lanes import IDLE, NOTHING, READY, RUNNING, WAITING, WORKING, Analysis
 from .model import WAIT_KINDS, Recording
 from .summary import program
 from .words import called

@@ -4,7 +4,8 @@ Called by the command line (`trace`, `view`) and by page.py for those who read t
 says what it is a figure of; a section with nothing in it is left out.
 """
 
-from .analysis import Analysis, Held, Lane, analyse
+from .analysis import analyse
+from .lanes import Analysis, Held, Lane
 from .model import WAIT_KINDS, Recording
 from .words import called, duration, many, place, plain
 
@@ -69,10 +70,11 @@ def _loops(found: Analysis) -> list[str]:
 
 
 def _work(found: Analysis) -> str:
-    steps = sum(lane.steps for lane in found.lanes)
+    lanes = [lane for lane in found.lanes if not lane.housekeeping]
+    steps = sum(lane.steps for lane in lanes)
     runs = sum(loop.callback_runs for loop in found.loops)
-    text = f"{many(len(found.lanes), 'task')} in {many(steps, 'step')}, {many(runs, 'callback')}"
-    odd = {how: sum(lane.outcome == how for lane in found.lanes) for how in ("failed", "cancelled", "pending")}
+    text = f"{many(len(lanes), 'task')} in {many(steps, 'step')}, {many(runs, 'callback')}"
+    odd = {how: sum(lane.outcome == how for lane in lanes) for how in ("failed", "cancelled", "pending")}
     if any(odd.values()):
         text += f" ({', '.join(f'{number:,} {how}' for how, number in odd.items() if number)})"
     return text
@@ -128,7 +130,9 @@ def _turns(found: Analysis) -> list[str]:
     delays = found.delays
     if not delays:
         return []
-    slowest: list[Lane] = sorted((lane for lane in found.lanes if lane.longest_ready), key=lambda lane: -lane.longest_ready)
+    slowest: list[Lane] = sorted(
+        (lane for lane in found.lanes if lane.longest_ready and not lane.housekeeping), key=lambda lane: -lane.longest_ready
+    )
     half, most = delays[len(delays) // 2], delays[min(len(delays) * 99 // 100, len(delays) - 1)]
     line = f"Half of those that were ready got their turn within {duration(half)}, 99 % within {duration(most)}"
     if not slowest:

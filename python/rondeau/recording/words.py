@@ -10,6 +10,7 @@ import re
 from .model import TaskInfo
 
 _GIVEN = re.compile(r"Task-\d+")  # the name of a task that nobody named
+_PACKAGE = re.compile(r".*/(?:site-packages|dist-packages|lib/python3\.\d+t?)/")  # what stands before an installed module
 
 
 def duration(ns: int) -> str:
@@ -67,13 +68,14 @@ def place(file: str, line: int, program: str = "") -> str:
 
     >>> place("/srv/app/jobs/mail.py", 12, "/srv/app/main.py"), place("/usr/lib/python3/site-packages/requests/api.py", 7)
     ('jobs/mail.py:12', 'requests/api.py:7')
+    >>> place("/usr/lib/python3.13/asyncio/runners.py", 80)
+    'asyncio/runners.py:80'
     """
     if not file:
         return ""
     folder = os.path.dirname(program)
-    _, package, rest = file.rpartition("/site-packages/")
-    if package:
-        file = rest
+    if package := _PACKAGE.match(file):
+        file = file[package.end() :]
     elif folder and file.startswith(folder + "/"):
         file = file[len(folder) + 1 :]
     return plain(f"{file}:{line}" if line else file, 100)

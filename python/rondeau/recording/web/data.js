@@ -1,7 +1,7 @@
 // The recording: read from the page, unpacked, and laid out so that each lane's segments stand together in the order of time.
 
 const data = JSON.parse(document.getElementById("recording").textContent);
-const NOTHING = 0, RUNNING = 1, READY = 2, WAITING = 3, WORKING = 32, IDLE = 33; // as analysis.py numbers them
+const NOTHING = 0, RUNNING = 1, READY = 2, WAITING = 3, WORKING = 32, IDLE = 33; // as lanes.py numbers them
 
 // A lane of the page. The first ones are the loops' (even) and their callbacks' (odd).
 const lanes = [];
@@ -13,13 +13,15 @@ const pinned = lanes.length;
 const label = /^(.*?)( \(Task-\d+\))?$/s; // a name nobody gave is written less loud
 const laneOf = new Map(); // a task's number → its lane's index
 for (const row of data.lanes) {
-  const [id, name, coroutine, place, creator, created, began, ended, outcome, running, ready, waited, steps, delay] = row;
+  const [id, name, coroutine, place, creator, created, began, ended, outcome, running, ready, waited, steps, delay, housekeeping] = row;
   laneOf.set(id, lanes.length);
   lanes.push({
-    id, name, label: label.exec(name).slice(1), coroutine, place, creator, created, began, ended, running, ready, waited, steps, delay,
+    id, name, label: label.exec(name).slice(1), coroutine, place, creator, created, began, ended, running, ready, waited, steps, delay, housekeeping,
     outcome: data.outcomes[outcome], text: `${name}\n${coroutine}\n${place}`.toLowerCase(),
   });
 }
+
+const tasks = lanes.slice(pinned).filter(({ housekeeping }) => !housekeeping).length;
 
 // Columns of the segments; lane L has those from first[L] to before first[L + 1]. One lasts until the next one's start.
 let start, state, reference, first;

@@ -10,7 +10,7 @@ let dragged = null; // a range that is being drawn on the ruler
 function measure() {
   layout.width = spacer.clientWidth;
   layout.names = layout.width < 700 ? 110 : NAMES;
-  layout.row = lanes.length - pinned <= 12 ? 40 : lanes.length - pinned <= 40 ? 28 : 22;
+  layout.row = tasks <= 12 ? 40 : tasks <= 40 ? 28 : 22;
   layout.head = RULER + fixed.length * pinnedRow() + 5;
   const whole = layout.head + order.length * layout.row + 6;
   spacer.style.height = `${whole}px`;

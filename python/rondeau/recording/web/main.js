@@ -15,7 +15,7 @@ function drawStory() {
     ];
   });
   const delay = lanes.slice(pinned).reduce((most, lane) => Math.max(most, lane.delay), 0);
-  rows.push([lanes.length - pinned === 1 ? "task" : "tasks", count(lanes.length - pinned), ""]);
+  rows.push([tasks === 1 ? "task" : "tasks", count(tasks), ""]);
   rows.push(["waited at once", `${data.atOnce ? "at most " : ""}${count(data.atOnce)}`, ""]);
   rows.push(["longest wait for a turn", duration(delay), ""]);
   $("figures").replaceChildren(...rows.map(([title, value, note, bad]) =>
@@ -76,7 +76,7 @@ function drawLegend() {
 function drawHeld() {
   $("held").hidden = !data.held.length;
   const worst = [...data.held].sort((a, b) => b[1] - a[1]).slice(0, 50);
-  $("held-note").textContent = `${count(data.held.length)} ${data.held.length === 1 ? "time" : "times"} for ${duration(data.threshold)} or longer${data.held.length > 50 ? "; the longest 50" : ""}`;
+  $("held-note").textContent = `${count(data.held.length)} ${data.held.length === 1 ? "time" : "times"}, for ${duration(data.threshold)} or longer${data.held.length > 50 ? "; the longest 50" : ""}`;
   $("held-rows").replaceChildren(...worst.map(([began, length, , task, place, stack, caught]) => {
     const look = make("button", { type: "button", text: "Show", on: { click: () => {
       show(began - length, began + 2 * length);
@@ -127,13 +127,12 @@ function bindPointers() {
     refresh();
   });
   canvas.addEventListener("pointerup", (event) => {
-    const { x, y } = place(event);
+    const { y } = place(event);
     canvas.classList.remove("dragging");
     if (dragged && Math.abs(xAt(dragged.to) - xAt(dragged.from)) > 4) show(Math.min(dragged.from, dragged.to), Math.max(dragged.from, dragged.to));
     else if (drag && !drag.moved) {
       const lane = laneAt(y);
       select(lane >= pinned && lane !== selected ? lane : -1);
-      void x;
     }
     drag = dragged = null;
     refresh();
@@ -188,6 +187,7 @@ async function begin() {
   drawHeld();
   bindPointers();
   bindKeys();
+  arrange();
   listeners.push(drawLanes, drawOverview, drawDetails, drawTable);
   new ResizeObserver(refresh).observe(scroller);
   refresh();

@@ -60,13 +60,12 @@ function fit(pen, text, width) {
 
 // `area`: left, width, top, height, and from, to in time.
 function paintLane(pen, lane, area) {
-  const { left, width, top, height, from, to } = area;
-  let i = Math.max(segmentAt(lane, from), first[lane]);
+  const { width, from, to } = area;
+  const i = Math.max(segmentAt(lane, from), first[lane]);
   const last = segmentAt(lane, to, i);
   if (last < i || first[lane] === first[lane + 1]) return;
   if (last - i > width / 2) paintDense(pen, lane, i, area);
   else paintEach(pen, lane, i, last, area);
-  void left, top, height;
 }
 
 function paintEach(pen, lane, i, last, { left, width, top, height, from, to }) {

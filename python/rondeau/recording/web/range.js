@@ -6,7 +6,6 @@ const shown = { from: whole[0], to: whole[1] };
 const SHORTEST = 200; // ns; below it there is nothing to see
 let selected = -1; // a lane's index
 let order = [];
-for (let lane = pinned; lane < lanes.length; lane++) order.push(lane);
 
 const listeners = [];
 let asked = false;
@@ -21,7 +20,7 @@ function refresh() {
 }
 
 function show(from, to) {
-  let length = Math.min(Math.max(to - from, SHORTEST), whole[1] - whole[0]);
+  const length = Math.min(Math.max(to - from, SHORTEST), whole[1] - whole[0]);
   if (length < to - from) from = whole[0];
   from = Math.min(Math.max(from, whole[0]), whole[1] - length);
   shown.from = from;
@@ -51,7 +50,7 @@ function showAll() {
 function showLane(lane) {
   const { began, ended } = lanes[lane];
   const around = Math.max((ended - began) * 0.04, SHORTEST);
-  show(began - around, ended + around);
+  show(Math.max(began - around, whole[0]), Math.min(ended + around, whole[1]));
 }
 
 function select(lane) {
@@ -68,11 +67,12 @@ function arrange() {
   const words = wanted.toLowerCase().split(/\s+/).filter(Boolean);
   order = [];
   for (let lane = pinned; lane < lanes.length; lane++) {
+    if (!words.length && lanes[lane].housekeeping) continue; // The runner's own, at the end: found if searched for.
     if (words.every((word) => lanes[lane].text.includes(word))) order.push(lane);
   }
   const { by, down } = sorting;
   const value = (lane) => (by === "lifetime" ? lanes[lane].ended - lanes[lane].began : lanes[lane][by]);
-  const compare = typeof value(pinned) === "string"
+  const compare = ["name", "place", "outcome"].includes(by)
     ? (a, b) => value(a).localeCompare(value(b), "en", { numeric: true })
     : (a, b) => value(a) - value(b);
   order.sort((a, b) => (down ? compare(b, a) : compare(a, b)) || a - b);

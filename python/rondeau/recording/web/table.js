@@ -39,9 +39,8 @@ function drawTable() {
   const drawn = [];
   for (let n = top; n < until; n++) drawn.push(tableRow(order[n], n));
   rows.replaceChildren(filler, ...drawn);
-  const total = lanes.length - pinned;
-  $("tasks-note").textContent = all === total ? count(total) : `${count(all)} of ${count(total)}`;
-  $("found").textContent = wanted ? `${count(all)} of ${count(total)} tasks` : "";
+  $("tasks-note").textContent = wanted ? `${count(all)} of ${count(tasks)}` : count(tasks);
+  $("found").textContent = wanted ? `${count(all)} of ${count(tasks)} tasks` : "";
 }
 
 function tableRow(lane, n) {
