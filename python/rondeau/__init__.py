@@ -51,6 +51,9 @@ if TYPE_CHECKING:
     from ._output import stdout as stdout
     from ._path import Path as Path
     from .policy import EventLoopPolicy as EventLoopPolicy
+    from .recorder import dump as dump
+    from .recorder import flight_recorder as flight_recorder
+    from .recorder import record as record
 
     __version__: str
 
@@ -59,6 +62,9 @@ if TYPE_CHECKING:
 _OWN = {
     "Path": "_path",
     "ainput": "_input",
+    "dump": "recorder",
+    "flight_recorder": "recorder",
+    "record": "recorder",
     "stdin": "_input",
     "stderr": "_output",
     "stdout": "_output",

@@ -38,6 +38,21 @@ def probe() -> dict[str, str]:
 def own_methods(cls: type[T], /) -> type[T]:
     """Put the hot methods on a subclass of EventLoop itself, where CPython finds them sooner; return it."""
 
+def record_start(capacity: int, tasks: list[Any], current: Any, /) -> None:
+    """Record into a ring of that many events; the tasks that exist, and the one that runs."""
+
+def record_stop() -> None:
+    """Record no more, and forget what was recorded."""
+
+def record_snapshot() -> Any:
+    """A copy of all that was recorded, for `recorded`."""
+
+def recorded(snapshot: Any, since: int, /) -> dict[str, Any]:
+    """What a snapshot has since that time (CLOCK_MONOTONIC, in nanoseconds)."""
+
+def record_block(loop: Any, task: Any, number: int, /) -> None:
+    """A block of the loop, by that number, has just ended."""
+
 class JobQueue:
     """Calls on their way from loops to threads."""
 

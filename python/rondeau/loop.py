@@ -105,6 +105,9 @@ class _Clients:
         return iter(self.copy())
 
 
+exception_hooks: list[Callable[[], None]] = []  # Who wants to know of unhandled exceptions: flight recorders.
+
+
 @_core.own_methods
 class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
     """An asyncio event loop on Linux's own interfaces.
@@ -244,6 +247,12 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
 
     def _run_once(self) -> None:
         raise NotImplementedError("rondeau.EventLoop._run_once: the native loop has no single Python turn; use run_forever")
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Have the exception handler report what nobody handled; whoever is in `exception_hooks` is told first."""
+        for hook in tuple(exception_hooks):
+            hook()
+        super().call_exception_handler(context)
 
     # Threads
 

@@ -1,4 +1,5 @@
-//! When something runs: the agenda, the timers, the inbox of other threads, the clock, and the pace of asking the kernel.
+//! When something runs: the agenda, the timers, the inbox of other threads, the clock, and the pace of asking the kernel. And what
+//! happened (`record`).
 //!
 //! All of it is generic over a small handle `H` that says what to run. Nothing in here ever calls a handle or drops
 //! one on its own: removal returns it, because running or dropping it may re-enter the loop. One turn, as both faces
@@ -39,6 +40,7 @@ mod clock;
 mod inbox;
 mod order;
 mod pace;
+pub mod record;
 mod time;
 mod timers;
 

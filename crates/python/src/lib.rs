@@ -29,6 +29,7 @@ mod native_loop;
 mod observer;
 mod probe;
 mod ready;
+mod recorder;
 mod running;
 mod seconds;
 mod shield;
@@ -75,6 +76,7 @@ fn fill(module: *mut c::PyObject) -> Python<()> {
     executor::init(module)?;
     streams::init(module)?;
     files::init(module)?;
+    recorder::init()?;
     Ok(())
 }
 
@@ -124,6 +126,7 @@ pub unsafe extern "C" fn PyInit__core() -> *mut c::PyObject {
         streams::ADOPT,
     ];
     methods.extend(files::functions());
+    methods.extend(recorder::METHODS);
     let methods = ffi::types::table_of(methods);
     let definition = Box::leak(Box::new(c::PyModuleDef {
         m_base: c::PyModuleDef_HEAD_INIT,

@@ -42,6 +42,23 @@ pub enum Turn {
     Alarm(*mut ffi::PyObject),
 }
 
+/// What a `Ready` is, as far as the recorder tells one from another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// An `asyncio.Handle`.
+    Handle,
+    /// A native task.
+    Task,
+    /// A native transport.
+    Io,
+    /// A future that is done, and whose observer follows.
+    Child,
+    /// The observer.
+    Observer,
+    /// Something of the loop's own.
+    Loop,
+}
+
 impl Ready {
     #[inline]
     fn tagged(object: *mut ffi::PyObject, tag: usize) -> Ready {
@@ -103,6 +120,19 @@ impl Ready {
     pub fn object(&self) -> *mut ffi::PyObject {
         let address = self.0.as_ptr();
         address.wrapping_sub(address.addr() & TAG_BITS).cast()
+    }
+
+    /// What it is, without taking it apart.
+    #[inline]
+    pub fn what(&self) -> What {
+        match self.0.as_ptr().addr() & TAG_BITS {
+            HANDLE => What::Handle,
+            STEP | WAKEUP => What::Task,
+            IO => What::Io,
+            CHILD => What::Child,
+            OBSERVER => What::Observer,
+            _ => What::Loop,
+        }
     }
 
     /// Takes it apart, reference included.

@@ -14,7 +14,7 @@ use crate::ffi::{
 use crate::future::callbacks;
 use crate::future::cell::{Entry, FutureRef, State, clear_slot};
 use crate::future::layout::layout;
-use crate::future::{self, outcome};
+use crate::future::{self, Purpose, outcome};
 use crate::stand_in::{self, StandIn};
 use crate::task::{awaited_by, current, request::Request};
 use crate::{gather, running};
@@ -75,7 +75,7 @@ impl StandIn for ShieldFunction {
             if future.cell().state != State::Pending {
                 return Ok(Some(inner));
             }
-            let outer = Owned::new(future::new(plain.loop_))?;
+            let outer = Owned::new(future::new_for(plain.loop_, Purpose::Shield))?;
             let link = Owned::new(ffi::PyType_GenericAlloc(*TYPE.get(), 0))?;
             let fields = link.as_ptr().cast::<ShieldObject>();
             (*fields).inner = inner.clone().into_ptr();

@@ -10,9 +10,10 @@ use crate::ffi::{
 };
 use crate::future::cell::{FutureRef, State};
 use crate::future::layout::layout;
-use crate::future::{self, outcome};
+use crate::future::{self, Purpose, outcome};
 use crate::native_loop::Loop;
 use crate::ready::Ready;
+use crate::recorder;
 use crate::running;
 use crate::seconds::{due, plain_seconds};
 use crate::stand_in::{self, StandIn};
@@ -126,13 +127,14 @@ unsafe fn start(coro: CoroRef) -> Sent {
         let Some(plain) = running::plain() else {
             return coroutine::become_(coro, asyncios(coro));
         };
-        let Ok(future) = Owned::new(future::new(plain.loop_)) else {
+        let Ok(future) = Owned::new(future::new_for(plain.loop_, Purpose::Timer)) else {
             return Sent::Raised;
         };
         coro.cell().timer = Some(arm(plain.loop_, after(plain.loop_, delay), &future));
         FutureRef::at(future.as_ptr(), layout().future_cell)
             .cell()
             .blocking = true;
+        recorder::waits_for(future.as_ptr(), (delay * 1e9) as u64);
         coro.hold(FUTURE, future.clone().into_ptr());
         coro.cell().phase = WAITS;
         Sent::Pending(future.into_ptr())

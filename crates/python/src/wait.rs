@@ -10,7 +10,7 @@ use crate::ffi::{
 use crate::future::callbacks;
 use crate::future::cell::{Entry, FutureRef, State};
 use crate::future::layout::layout;
-use crate::future::{self, outcome};
+use crate::future::{self, Purpose, outcome};
 use crate::seconds::plain_seconds;
 use crate::sleep::{after, arm, disarm};
 use crate::stand_in::{self, StandIn};
@@ -149,7 +149,7 @@ unsafe fn start(coro: CoroRef) -> Python<Option<Owned>> {
         } else {
             None
         };
-        let waiter = Owned::new(future::new(plain.loop_))?;
+        let waiter = Owned::new(future::new_for(plain.loop_, Purpose::Wait))?;
         coro.hold(FUTURES, list.clone().into_ptr());
         coro.hold(WAITER, waiter.clone().into_ptr());
         coro.hold(TASK, task.map_or(ptr::null_mut(), Owned::into_ptr));

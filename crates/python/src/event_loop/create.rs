@@ -10,7 +10,7 @@ use crate::ffi::{
 };
 use crate::native_loop::Loop;
 use crate::native_loop::check_open;
-use crate::{door, future, task};
+use crate::{door, future, recorder, task};
 use pyo3_ffi as ffi;
 use std::ptr;
 
@@ -20,7 +20,13 @@ pub unsafe extern "C" fn create_future(
     _: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance of the type.
-    unsafe { future::new(Loop::from_object(self_)) }
+    unsafe {
+        let made = future::new(Loop::from_object(self_));
+        if recorder::is_on() {
+            recorder::future_made(made);
+        }
+        made
+    }
 }
 
 /// `create_task(coro, *, name=None, context=None, eager_start=None)`; a task factory, where set, is asyncio's own path.
@@ -131,11 +137,15 @@ unsafe fn with_factory(
         let mut all = Vec::with_capacity(1 + given.len());
         all.push(loop_.object());
         all.extend_from_slice(given);
-        Owned::new(ffi::PyObject_Vectorcall(
+        let made = Owned::new(ffi::PyObject_Vectorcall(
             function.as_ptr(),
             all.as_ptr(),
             1 + count as usize,
             keywords,
-        ))
+        ))?;
+        if recorder::is_on() {
+            recorder::made(loop_, &made, given.first().copied());
+        }
+        Ok(made)
     }
 }

@@ -73,6 +73,7 @@ unsafe extern "C" fn new(
         no_variables: ptr::null_mut(),
         current: ptr::null_mut(),
         child: ptr::null_mut(),
+        record: Default::default(),
     };
     // SAFETY: the allocation is large enough for a LoopObject; its parts are written before anyone else sees it. It is tracked
     // from its allocation on, but no collection can run between the two.

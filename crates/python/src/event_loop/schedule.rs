@@ -12,6 +12,7 @@ use crate::ffi::{
 use crate::handle;
 use crate::native_loop::{Loop, check_open, check_process};
 use crate::ready::Ready;
+use crate::recorder;
 use crate::seconds::{due, number};
 use pyo3_ffi as ffi;
 use rondeau_core::Time;
@@ -255,6 +256,9 @@ unsafe fn later(loop_: Loop, call: Args<'_>) -> Python<Owned> {
         }
         check_open(loop_)?;
         let delay = number(delay)?;
+        if recorder::is_on() {
+            recorder::sleeps(parts.callback, parts.args, delay);
+        }
         let when = seconds(loop_) + delay;
         at(
             loop_,

@@ -6,7 +6,32 @@ use crate::door;
 use crate::ffi::{Python, compat, owned::Owned};
 use crate::native_loop::Loop;
 use crate::ready::Ready;
+use crate::recorder;
 use pyo3_ffi as ffi;
+
+/// Runs one item where somebody watches: the recorder, the stopwatch, or both.
+///
+/// # Safety
+/// The GIL is held and the loop lives.
+pub unsafe fn watched(
+    loop_: Loop,
+    ready: Ready,
+    run: unsafe fn(Loop, Ready) -> Python<()>,
+) -> Python<()> {
+    // SAFETY: the caller's contract.
+    unsafe {
+        if !recorder::is_on() {
+            return timed(loop_, ready, run);
+        }
+        if loop_.parts().debug {
+            recorder::item(loop_, ready, |loop_, ready| {
+                timed(loop_, ready, super::turn::run_one)
+            })
+        } else {
+            recorder::item(loop_, ready, run)
+        }
+    }
+}
 
 /// Runs one item with `run` and has a long one logged.
 ///

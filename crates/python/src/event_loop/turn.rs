@@ -11,7 +11,7 @@ use crate::ffi::{Python, Raised};
 use crate::native_loop::descriptors::Slot;
 use crate::native_loop::{Loop, Parts, check_process, exchange};
 use crate::ready::{Ready, Turn};
-use crate::{alarm, errors, files, handle, observer, sock_calls, task, transport};
+use crate::{alarm, errors, files, handle, observer, recorder, sock_calls, task, transport};
 use pyo3_ffi as ffi;
 use rondeau_core::Park;
 use std::io;
@@ -90,8 +90,8 @@ unsafe fn run_batch(loop_: Loop, batch: usize) -> Python<()> {
             let Some(ready) = loop_.parts().agenda.pop() else {
                 break;
             };
-            if loop_.parts().debug {
-                super::slow::timed(loop_, ready, run_one)?;
+            if loop_.parts().debug | recorder::is_on() {
+                super::slow::watched(loop_, ready, run_one)?;
             } else {
                 run_one(loop_, ready)?;
             }
@@ -212,6 +212,9 @@ unsafe fn ask_kernel(loop_: Loop, timeout: Option<Duration>) -> Python<()> {
         task::current::settle(loop_);
         let metrics = Arc::as_ptr(&loop_.parts().metrics);
         loop_.parts().parked = true;
+        if recorder::is_on() {
+            recorder::parked(loop_, timeout);
+        }
         let events = loop_.events();
         (*metrics).ask(waits);
         let thread = ffi::PyEval_SaveThread();
@@ -219,6 +222,9 @@ unsafe fn ask_kernel(loop_: Loop, timeout: Option<Duration>) -> Python<()> {
         (*metrics).answer(waits);
         ffi::PyEval_RestoreThread(thread);
         loop_.parts().parked = false;
+        if recorder::is_on() {
+            recorder::unparked(loop_, timeout);
+        }
         waited
     };
     match waited {

@@ -10,10 +10,10 @@ use crate::ffi::{
     owned::Owned,
     types::{self, Type},
 };
-use crate::future;
 use crate::future::cell::{FutureRef, State, clear_slot, set_slot};
 use crate::future::layout::layout;
 use crate::future::outcome;
+use crate::future::{self, Purpose};
 use crate::native_loop::Loop;
 use crate::ready::Ready;
 use crate::stand_in::class;
@@ -59,7 +59,7 @@ pub unsafe fn new(
 ) -> Python<(Owned, Owned)> {
     // SAFETY: a fresh instance is zeroed; its fields take references of their own.
     unsafe {
-        let future = Owned::new(future::new(loop_))?;
+        let future = Owned::new(future::new_for(loop_, Purpose::Thread))?;
         let made = Owned::new(ffi::PyType_GenericAlloc(*TYPE.get(), 0))?;
         let job = made.as_ptr().cast::<JobObject>();
         (*job).function = Owned::from_borrowed(function).into_ptr();

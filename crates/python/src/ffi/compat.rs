@@ -216,3 +216,40 @@ pub unsafe fn shorten_bytes(mut bytes: *mut ffi::PyObject, len: usize) -> *mut f
     unsafe { _PyBytes_Resize(&mut bytes, len as ffi::Py_ssize_t) };
     bytes
 }
+
+unsafe extern "C" {
+    /// The type of bound methods (Include/classobject.h).
+    pub static mut PyMethod_Type: ffi::PyTypeObject;
+    /// The function of a bound method, borrowed.
+    pub fn PyMethod_Function(method: *mut ffi::PyObject) -> *mut ffi::PyObject;
+}
+
+/// The last instruction that a frame executed, in bytes from its code's beginning.
+///
+/// # Safety
+/// A live frame.
+pub unsafe fn last_instruction(frame: *mut ffi::PyFrameObject) -> std::ffi::c_int {
+    unsafe extern "C" {
+        fn PyFrame_GetLasti(frame: *mut ffi::PyFrameObject) -> std::ffi::c_int;
+    }
+    // SAFETY: exported since 3.11 (Include/cpython/pyframe.h).
+    unsafe { PyFrame_GetLasti(frame) }
+}
+
+/// What a weak reference refers to, borrowed; NULL where it is gone.
+///
+/// # Safety
+/// A live weak reference.
+pub unsafe fn weak_target(weak: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: the field is borrowed: CPython's struct begins so on every version (Include/cpython/weakrefobject.h).
+    unsafe {
+        let target = *weak
+            .byte_add(size_of::<ffi::PyObject>())
+            .cast::<*mut ffi::PyObject>();
+        if target == ffi::Py_None() {
+            ptr::null_mut()
+        } else {
+            target
+        }
+    }
+}

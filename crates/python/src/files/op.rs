@@ -14,7 +14,7 @@ use super::land;
 use super::request::Request;
 use crate::ffi::{Python, Raised, args::raise, compat, owned::Owned};
 use crate::future::{
-    self,
+    self, Purpose,
     cell::{FutureRef, State},
     layout::layout,
 };
@@ -179,7 +179,10 @@ impl Operation {
                     return Ok(Sent::Pending(Owned::from_borrowed(fields.future)));
                 }
             }
-            let future = Owned::new(future::new(Loop::from_object(fields.loop_)))?;
+            let future = Owned::new(future::new_for(
+                Loop::from_object(fields.loop_),
+                Purpose::File,
+            ))?;
             FutureRef::at(future.as_ptr(), layout().future_cell)
                 .cell()
                 .blocking = true;

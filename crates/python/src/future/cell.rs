@@ -6,6 +6,7 @@
 //! Kept small, since each allocation is zeroed and each release looks at every field: what few futures have is behind one
 //! pointer (`Rare`).
 
+use super::Purpose;
 use super::layout::Kind;
 use crate::native_loop::Loop;
 use crate::task::cell::TaskRef;
@@ -149,6 +150,10 @@ pub struct Cell {
     pub blocking: bool,
     /// `loop_` is a native loop whose `call_soon` nobody overrides: its agenda is used directly.
     pub direct: bool,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Where it was made, if the recorder noted it (`recorder::place`).
+    pub origin: u16,
 }
 
 /// A native future (or task, or subclass) and its fields: a borrowed reference.

@@ -8,7 +8,7 @@ use super::cell::{FutureRef, Rare};
 use super::door::door;
 use super::layout::{OfFuture, layout};
 use super::outcome::ensure_alive;
-use super::soon;
+use super::{Purpose, soon};
 use crate::ffi::{Python, Raised, args::raise, compat, names::names, owned::Owned};
 use crate::native_loop::Loop;
 use pyo3_ffi as ffi;
@@ -36,6 +36,22 @@ pub unsafe fn new(loop_: Loop) -> *mut ffi::PyObject {
                 ptr::null_mut()
             }
         }
+    }
+}
+
+/// A future on a native loop that says what it is for: NULL on error.
+///
+/// # Safety
+/// The loop lives.
+#[inline]
+pub unsafe fn new_for(loop_: Loop, purpose: Purpose) -> *mut ffi::PyObject {
+    // SAFETY: the fields of a fresh instance lie where the layout says.
+    unsafe {
+        let object = new(loop_);
+        if !object.is_null() {
+            FutureRef::at(object, layout().future_cell).cell().purpose = purpose;
+        }
+        object
     }
 }
 

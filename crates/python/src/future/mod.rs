@@ -16,10 +16,12 @@ pub mod layout;
 pub mod lifecycle;
 pub mod methods;
 pub mod outcome;
+mod purpose;
 pub mod soon;
 
 pub use attributes::{status, truth};
-pub use lifecycle::new;
+pub use lifecycle::{new, new_for};
+pub use purpose::Purpose;
 
 use crate::ffi::{
     Python, Raised, compat, stop_iteration,

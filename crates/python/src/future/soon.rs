@@ -7,7 +7,9 @@ use super::door::door;
 use crate::ffi::{Python, Raised, args::raise, compat, names::names, owned::Owned};
 use crate::handle;
 use crate::native_loop::Loop;
-use crate::ready::Ready;
+use crate::ready::{Ready, What};
+use crate::recorder;
+use crate::task::cell::TaskRef;
 use pyo3_ffi as ffi;
 use std::ptr;
 
@@ -20,7 +22,7 @@ pub unsafe fn push(loop_: Loop, ready: Ready) -> Python<()> {
     // SAFETY: the caller's contract; the borrow ends in the condition.
     unsafe {
         let parts = loop_.parts();
-        if (parts.closed || parts.debug) && check(loop_).is_err() {
+        if (parts.closed | parts.debug | recorder::is_on()) && check(loop_, &ready).is_err() {
             return Err(refused(ready));
         }
         loop_.schedule(ready);
@@ -39,12 +41,17 @@ unsafe fn refused(ready: Ready) -> Raised {
     Raised
 }
 
-#[cold]
-unsafe fn check(loop_: Loop) -> Python<()> {
-    // SAFETY: the loop lives.
+unsafe fn check(loop_: Loop, ready: &Ready) -> Python<()> {
+    // SAFETY: the loop lives, and the item keeps its task alive.
     unsafe {
         if loop_.parts().closed {
             return Err(raise(ffi::PyExc_RuntimeError, "Event loop is closed"));
+        }
+        if recorder::is_on() && ready.what() == What::Task {
+            recorder::ready(TaskRef::of(ready.object()));
+        }
+        if !loop_.parts().debug {
+            return Ok(());
         }
         Owned::new(ffi::PyObject_CallMethodNoArgs(
             loop_.object(),

@@ -12,7 +12,7 @@ use crate::ffi::{
 use crate::future::cell::{Cell, FutureRef, State, clear_slot};
 use crate::future::door::door;
 use crate::future::layout::{self, layout};
-use crate::future::{lifecycle, methods, outcome};
+use crate::future::{Purpose, lifecycle, methods, outcome};
 use crate::native_loop::Loop;
 use crate::task::{awaited_by, cancel as task_cancel};
 use pyo3_ffi as ffi;
@@ -70,6 +70,7 @@ pub unsafe fn new(loop_: Loop, count: usize, return_exceptions: bool) -> Python<
             cancel_requested: false,
             abandoned: false,
         });
+        Outer(made.as_ptr()).future().cell().purpose = Purpose::Gather;
         lifecycle::attach(Outer(made.as_ptr()).future(), loop_)?;
         Ok(made)
     }

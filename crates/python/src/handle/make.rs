@@ -5,6 +5,7 @@ use crate::door::door;
 use crate::ffi::{Python, Raised, compat, owned::Owned};
 use crate::native_loop::Loop;
 use crate::ready::Ready;
+use crate::recorder;
 use pyo3_ffi as ffi;
 use std::ptr;
 
@@ -86,11 +87,24 @@ unsafe fn announce(loop_: Loop, handle: Owned) -> Python<Owned> {
 unsafe fn noted(loop_: Loop, handle: Owned) -> Python<Owned> {
     // SAFETY: the loop lives, and the handle is whole.
     unsafe {
-        if loop_.parts().debug {
-            note_source(handle.as_ptr())?;
+        if loop_.parts().debug | recorder::is_on() {
+            note_more(loop_, handle.as_ptr())?;
         }
     }
     Ok(handle)
+}
+
+unsafe fn note_more(loop_: Loop, handle: *mut ffi::PyObject) -> Python<()> {
+    // SAFETY: the handle is whole.
+    unsafe {
+        if recorder::is_on() {
+            recorder::scheduled(loop_, *slot(handle, door().slots.callback));
+        }
+        if loop_.parts().debug {
+            note_source(handle)?;
+        }
+    }
+    Ok(())
 }
 
 #[cold]

@@ -15,6 +15,7 @@ pub mod outbox;
 use crate::ffi::{Python, Raised, args::raise, gil::GilCell};
 use crate::metrics::Metrics;
 use crate::ready::Ready;
+use crate::recorder::OfLoop;
 use chunk::Chunk;
 use descriptors::Descriptors;
 use outbox::Outbox;
@@ -81,6 +82,8 @@ pub struct Parts {
     pub no_variables: *mut ffi::PyObject,
     /// The native task whose step is announced as the current one (owned by `task::current`); NULL when none.
     pub current: *mut ffi::PyObject,
+    /// What the recorder keeps.
+    pub record: OfLoop,
     /// The future that the next item, an observer, is told of (strong); NULL between such pairs.
     pub child: *mut ffi::PyObject,
 }

@@ -3,6 +3,7 @@
 //! Invariants: `future` is set while it waits, and only then; the table of descriptors may hold it only while it waits (a reference of
 //! its own); `running` is true while one of its methods may run Python code, which then cannot resume it.
 
+use crate::future::Purpose;
 use crate::native_loop::Loop;
 use pyo3_ffi as ffi;
 use std::ffi::CStr;
@@ -26,6 +27,16 @@ impl Kind {
     /// Whether it waits until the socket can be written.
     pub fn writes(self) -> bool {
         matches!(self, Kind::Sendall | Kind::Sendto | Kind::Connect)
+    }
+
+    /// What somebody waits for who awaits it.
+    pub fn purpose(self) -> Purpose {
+        match self {
+            Kind::Accept => Purpose::SocketAccept,
+            Kind::Connect => Purpose::SocketConnect,
+            Kind::Sendall | Kind::Sendto => Purpose::SocketWrite,
+            _ => Purpose::SocketRead,
+        }
     }
 
     /// The method's name.

@@ -23,6 +23,7 @@ use crate::native_loop::{
     exchange::{self, exchange},
     is_forked,
 };
+use crate::recorder;
 use pyo3_ffi as ffi;
 use std::ptr;
 
@@ -139,8 +140,8 @@ unsafe fn wait(call: Call) -> Python<Owned> {
     // SAFETY: as in `send`; the call cannot be resumed meanwhile, since it is running.
     unsafe {
         let loop_ = call.event_loop();
-        let future = Owned::new(future::new(loop_))?;
         let fields = call.fields();
+        let future = Owned::new(future::new_for(loop_, fields.kind.purpose()))?;
         let fd = if fields.plain {
             plain::descriptor(fields.sock)?
         } else {
@@ -157,6 +158,7 @@ unsafe fn wait(call: Call) -> Python<Owned> {
         fields.progress = Progress::Waiting;
         fields.future = future.clone().into_ptr();
         watch(call)?;
+        recorder::waits_for(future.as_ptr(), u64::from(fd.unsigned_abs()));
         Ok(future)
     }
 }

@@ -11,6 +11,8 @@ use super::writer::WriterRef;
 use crate::coroutine::CoroRef;
 use crate::errors::keeping_raised;
 use crate::ffi::{Python, Raised, args::raise, names::names, owned::Owned};
+use crate::future::Purpose;
+use crate::recorder;
 use crate::transport;
 use pyo3_ffi as ffi;
 use std::ptr;
@@ -118,7 +120,14 @@ unsafe fn help(coro: CoroRef, protocol: ProtocolRef) -> Python<Step> {
         if !protocol.get().paused {
             return none();
         }
-        let waiter = new_future(protocol.get().loop_, protocol.get().direct)?;
+        let waiter = new_future(
+            protocol.get().loop_,
+            protocol.get().direct,
+            Purpose::SocketWrite,
+        )?;
+        if recorder::is_on() {
+            recorder::waits_for_peer(waiter.as_ptr(), protocol.get().transport);
+        }
         let waiters = protocol.drain_waiters()?;
         let append = Owned::new(ffi::PyObject_GetAttrString(
             waiters.as_ptr(),

@@ -11,6 +11,7 @@ use super::reader::{ReaderRef, debug_of, given_loop, set};
 use super::reads::new_future;
 use crate::door as core_door;
 use crate::ffi::{Python, Raised, answer, args::raise, compat, names::names, owned::Owned};
+use crate::future::Purpose;
 use crate::future::cell::State;
 use crate::future::layout::layout;
 use crate::future::status;
@@ -136,7 +137,7 @@ impl ProtocolRef {
         // SAFETY: each borrow ends before Python code runs.
         unsafe {
             if self.get().closed.is_null() {
-                let made = new_future(self.get().loop_, self.get().direct)?;
+                let made = new_future(self.get().loop_, self.get().direct, Purpose::SocketClose)?;
                 if self.get().closed.is_null() {
                     set(&raw mut self.get().closed, made.into_ptr());
                     if self.get().lost {

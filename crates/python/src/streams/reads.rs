@@ -9,8 +9,9 @@ use super::reader::{ReaderRef, served};
 use super::waiting::{From, GATHERED, SUBJECT, Step, kind};
 use crate::coroutine::{self, CoroRef, Kind};
 use crate::ffi::{Python, Raised, args::Args, args::raise, names::names, owned::Owned};
-use crate::future;
+use crate::future::{self, Purpose};
 use crate::native_loop::Loop;
+use crate::recorder;
 use pyo3_ffi as ffi;
 use std::ffi::CStr;
 use std::ptr;
@@ -107,7 +108,10 @@ pub unsafe fn wait(reader: ReaderRef, function: &CStr) -> Python<Step> {
             // Waiting while it is paused would be for ever.
             resume_transport(reader)?;
         }
-        let waiter = new_future(reader.get().loop_, reader.get().direct)?;
+        let waiter = new_future(reader.get().loop_, reader.get().direct, Purpose::SocketRead)?;
+        if recorder::is_on() {
+            recorder::waits_for_peer(waiter.as_ptr(), reader.get().transport);
+        }
         super::reader::set(&raw mut reader.get().waiter, waiter.clone().into_ptr());
         Ok(Step::Await(waiter))
     }
@@ -131,11 +135,15 @@ unsafe fn somebody_waits(function: &CStr) -> Raised {
 /// # Safety
 /// The loop lives; `direct` says that it is a native one.
 #[inline]
-pub unsafe fn new_future(loop_: *mut ffi::PyObject, direct: bool) -> Python<Owned> {
+pub unsafe fn new_future(
+    loop_: *mut ffi::PyObject,
+    direct: bool,
+    purpose: Purpose,
+) -> Python<Owned> {
     // SAFETY: the caller's contract.
     unsafe {
         if direct {
-            return Owned::new(future::new(Loop::from_object(loop_)));
+            return Owned::new(future::new_for(Loop::from_object(loop_), purpose));
         }
         let loop_ = Owned::from_borrowed(loop_);
         Owned::new(ffi::PyObject_CallMethodNoArgs(

@@ -13,6 +13,7 @@ use crate::ffi::{
     names::names,
     owned::Owned,
 };
+use crate::future::Purpose;
 use crate::future::status;
 use crate::native_loop::Loop;
 use crate::transport;
@@ -88,7 +89,7 @@ impl WriterRef {
         unsafe {
             if self.get().complete.is_null() {
                 let loop_ = self.get().loop_;
-                let made = new_future(loop_, Loop::direct(loop_).is_some())?;
+                let made = new_future(loop_, Loop::direct(loop_).is_some(), Purpose::SocketClose)?;
                 super::feed::end(&made, ptr::null_mut())?;
                 set(&raw mut self.get().complete, made.into_ptr());
             }

@@ -16,6 +16,7 @@ use super::waiter::{self, WAITER, Woken};
 use super::{deque, fields};
 use crate::coroutine::{self, CoroRef, Kind, Sent};
 use crate::ffi::{Python, args::Args, args::raise, compat, gil::GilCell, owned::Owned};
+use crate::future::Purpose;
 use crate::future::door::door;
 use pyo3_ffi as ffi;
 use std::ptr;
@@ -220,7 +221,7 @@ unsafe fn start(coro: CoroRef, this: Primitive) -> Python<Sent> {
                     "cannot wait on un-acquired lock",
                 ));
             }
-            if let Some(fresh) = waiter::new(this)? {
+            if let Some(fresh) = waiter::new(this, Purpose::Condition)? {
                 lock::release(lock)?;
                 deque::append(this.deque(0)?.as_ptr(), fresh.as_ptr())?;
                 return Ok(waiter::suspend(coro, fresh));

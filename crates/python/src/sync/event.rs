@@ -9,6 +9,7 @@ use super::primitive::Primitive;
 use super::waiter::{self, WAITER, Woken};
 use crate::coroutine::{self, CoroRef, Kind, Sent};
 use crate::ffi::{Python, Raised, args::Args, gil::GilCell, owned::Owned};
+use crate::future::Purpose;
 use pyo3_ffi as ffi;
 use std::ptr;
 
@@ -191,7 +192,7 @@ pub unsafe fn start(coro: CoroRef, this: Primitive) -> Python<Option<Sent>> {
             if this.cell().flag {
                 return Ok(None);
             }
-            if let Some(fresh) = waiter::new(this)? {
+            if let Some(fresh) = waiter::new(this, Purpose::Event)? {
                 deque::append(this.deque(0)?.as_ptr(), fresh.as_ptr())?;
                 return Ok(Some(waiter::suspend(coro, fresh)));
             }

@@ -11,7 +11,9 @@ use super::primitive::Primitive;
 use super::waiter::{self, WAITER, Woken};
 use crate::coroutine::{self, CoroRef, Kind, Sent};
 use crate::ffi::{Python, Raised, args::Args, args::raise, compat, gil::GilCell, owned::Owned};
+use crate::future::Purpose;
 use crate::future::door::door;
+use crate::recorder;
 use pyo3_ffi as ffi;
 use std::ptr;
 
@@ -263,6 +265,9 @@ unsafe fn acquired<M: Method>(this: Primitive) -> Sent {
     // SAFETY: the primitive lives.
     unsafe {
         this.cell().flag = true;
+        if recorder::is_on() {
+            recorder::holds(this);
+        }
         let given = if M::NAME == Enter::NAME {
             none()
         } else {
@@ -296,12 +301,15 @@ unsafe fn start<M: Method>(coro: CoroRef, this: Primitive) -> Python<Sent> {
         if !this.cell().flag && all_cancelled(this)? {
             return Ok(acquired::<M>(this));
         }
-        let Some(fresh) = waiter::new(this)? else {
+        let Some(fresh) = waiter::new(this, Purpose::Lock)? else {
             return Ok(coroutine::become_(
                 coro,
                 method::asyncios::<M>(&[this.object()]),
             ));
         };
+        if recorder::is_on() {
+            recorder::waits_for_lock(fresh.as_ptr(), this);
+        }
         deque::append(this.deque(0)?.as_ptr(), fresh.as_ptr())?;
         Ok(waiter::suspend(coro, fresh))
     }

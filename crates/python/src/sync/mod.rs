@@ -21,6 +21,8 @@ mod queue;
 mod semaphore;
 mod waiter;
 
+pub use primitive::Primitive;
+
 use crate::ffi::Python;
 use pyo3_ffi as ffi;
 

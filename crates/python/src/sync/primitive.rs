@@ -31,9 +31,9 @@ pub struct Fields {
     pub inner: *mut ffi::PyObject,
     /// A queue's event that everything is done; NULL until somebody wants it.
     pub finished: *mut ffi::PyObject,
-    /// A semaphore's value, a queue's unfinished tasks.
+    /// A semaphore's value, a queue's unfinished tasks; a lock's holder, as the recorder knows it.
     pub number: i64,
-    /// A semaphore's bound, a queue's size.
+    /// A semaphore's bound, a queue's size; in which recording the lock's holder counts.
     pub limit: i64,
     /// What is checked before native code acts.
     pub class: *const Class,

@@ -22,6 +22,7 @@ use crate::ffi::{
     names::names,
     owned::Owned,
 };
+use crate::future::Purpose;
 use pyo3_ffi as ffi;
 use std::ptr;
 
@@ -441,7 +442,7 @@ unsafe fn get_step(coro: CoroRef, this: Primitive, exception: Option<Owned>) -> 
             if len(this, container) > 0 || this.cell().flag {
                 return take(this, container).map(|item| Sent::Done(item.into_ptr()));
             }
-            if let Some(fresh) = waiter::new(this)? {
+            if let Some(fresh) = waiter::new(this, Purpose::QueueGet)? {
                 deque::append(this.deque(GETTERS)?.as_ptr(), fresh.as_ptr())?;
                 return Ok(waiter::suspend(coro, fresh));
             }
@@ -475,7 +476,7 @@ unsafe fn put_step(coro: CoroRef, this: Primitive, exception: Option<Owned>) -> 
                 add(this, container, coro.held(ITEM))?;
                 return Ok(Sent::Done(none().into_ptr()));
             }
-            if let Some(fresh) = waiter::new(this)? {
+            if let Some(fresh) = waiter::new(this, Purpose::QueuePut)? {
                 deque::append(this.deque(PUTTERS)?.as_ptr(), fresh.as_ptr())?;
                 return Ok(waiter::suspend(coro, fresh));
             }

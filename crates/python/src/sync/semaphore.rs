@@ -15,6 +15,7 @@ use super::primitive::Primitive;
 use super::waiter::{self, WAITER, Woken};
 use crate::coroutine::{self, CoroRef, Kind, Sent};
 use crate::ffi::{Python, Raised, args::Args, args::raise, compat, gil::GilCell, owned::Owned};
+use crate::future::Purpose;
 use pyo3_ffi as ffi;
 use std::ptr;
 
@@ -253,7 +254,7 @@ unsafe fn start<M: Method>(coro: CoroRef, this: Primitive) -> Python<Sent> {
                 this.cell().number -= 1;
                 return Ok(given::<M>());
             }
-            if let Some(fresh) = waiter::new(this)? {
+            if let Some(fresh) = waiter::new(this, Purpose::Semaphore)? {
                 deque::append(this.deque(0)?.as_ptr(), fresh.as_ptr())?;
                 return Ok(waiter::suspend(coro, fresh));
             }

@@ -8,7 +8,7 @@ use crate::coroutine::{CoroRef, Sent};
 use crate::ffi::{Python, Raised, args::raise, compat, names::names, owned::Owned};
 use crate::future::cell::{FutureRef, State};
 use crate::future::layout::layout;
-use crate::future::{self, outcome};
+use crate::future::{self, Purpose, outcome};
 use crate::running;
 use pyo3_ffi as ffi;
 use std::ptr;
@@ -99,7 +99,7 @@ pub unsafe fn wake(waiter: *mut ffi::PyObject, result: *mut ffi::PyObject) -> Py
 /// # Safety
 /// The primitive lives.
 #[inline]
-pub unsafe fn new(primitive: Primitive) -> Python<Option<Owned>> {
+pub unsafe fn new(primitive: Primitive, purpose: Purpose) -> Python<Option<Owned>> {
     // SAFETY: the caller's contract; the field's borrow ends before Python code can run.
     unsafe {
         let Some(plain) = running::native() else {
@@ -111,7 +111,7 @@ pub unsafe fn new(primitive: Primitive) -> Python<Option<Owned>> {
         } else if cell.loop_ != plain.loop_.object() {
             return Ok(None);
         }
-        Owned::new(future::new(plain.loop_)).map(Some)
+        Owned::new(future::new_for(plain.loop_, purpose)).map(Some)
     }
 }
 

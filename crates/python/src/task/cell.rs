@@ -7,6 +7,7 @@
 use super::registry::Node;
 use crate::future::cell::{Cell, FutureRef, clear_slot};
 use crate::future::layout::layout;
+use crate::recorder::Mark;
 use pyo3_ffi as ffi;
 use std::ffi::{c_int, c_void};
 
@@ -33,6 +34,8 @@ pub struct TaskCell {
     pub must_cancel: bool,
     /// Report a pending task that is destroyed.
     pub log_destroy_pending: bool,
+    /// What the recorder knows it by; zeroed memory is a stranger.
+    pub mark: Mark,
 }
 
 /// A native task (or an instance of a subclass) and its fields: a borrowed reference.

@@ -10,6 +10,7 @@ use crate::future::layout::layout;
 use crate::future::{lifecycle, soon};
 use crate::native_loop::Loop;
 use crate::ready::Ready;
+use crate::recorder;
 use pyo3_ffi as ffi;
 use std::ffi::c_int;
 use std::ptr;
@@ -126,6 +127,9 @@ unsafe fn fill(
         ffi::Py_INCREF(coro);
         set_slot(task.coro(), coro);
         set_name(task, name)?;
+        if recorder::is_on() {
+            recorder::created(task);
+        }
         if eager_start && loop_is_running(task)? {
             return eager::start(task);
         }

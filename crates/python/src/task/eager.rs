@@ -5,6 +5,7 @@ use super::{registry, step};
 use crate::ffi::{Python, Raised, compat, owned::Owned};
 use crate::future::cell::{State, clear_slot};
 use crate::future::door::door;
+use crate::recorder;
 use pyo3_ffi as ffi;
 use std::ptr;
 
@@ -32,7 +33,13 @@ pub unsafe fn start(task: TaskRef) -> Python<()> {
         let loop_ = Owned::from_borrowed(task.future().cell().loop_);
         let context = Owned::from_borrowed(*task.context());
         let previous = swap_current(&loop_, task.object())?;
+        let begun = if recorder::is_on() {
+            recorder::enter(task)
+        } else {
+            None
+        };
         let done = in_context(task, &context);
+        recorder::leave(task, begun);
         let raised = if done.is_err() {
             compat::take_raised()
         } else {

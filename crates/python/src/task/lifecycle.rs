@@ -7,6 +7,7 @@ use crate::future::cell::State;
 use crate::future::door::door;
 use crate::future::layout::layout;
 use crate::future::lifecycle::{finalize, free, report, traverse_base};
+use crate::recorder;
 use pyo3_ffi as ffi;
 use std::ffi::{c_int, c_void};
 
@@ -97,6 +98,9 @@ pub unsafe extern "C" fn tp_dealloc(object: *mut ffi::PyObject) {
             if reports && ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
                 return;
             }
+        }
+        if recorder::is_on() {
+            recorder::freed(task);
         }
         ffi::PyObject_GC_UnTrack(object.cast());
         ffi::PyObject_ClearWeakRefs(object);

@@ -17,6 +17,35 @@ use pyo3_ffi as ffi;
 use std::ffi::{c_int, c_void};
 use std::ptr;
 
+/// Whether a callable is one of these.
+///
+/// # Safety
+/// The callable lives.
+pub unsafe fn is_step(callable: *mut ffi::PyObject) -> bool {
+    // SAFETY: the type is checked before the layout is relied on.
+    unsafe {
+        let kind = ffi::Py_TYPE(callable);
+        kind == *TYPE.get()
+            || (kind == &raw mut ffi::PyCFunction_Type
+                && (*callable.cast::<ffi::PyCFunctionObject>()).m_ml == *WAKEUP.get())
+    }
+}
+
+/// The task of such a callable, borrowed; NULL where it was cleared.
+///
+/// # Safety
+/// The callable is one of these, and lives.
+pub unsafe fn task_of(callable: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: the caller's contract; the type tells the two apart.
+    unsafe {
+        if ffi::Py_TYPE(callable) == *TYPE.get() {
+            (*callable.cast::<StepObject>()).task
+        } else {
+            (*callable.cast::<ffi::PyCFunctionObject>()).m_self
+        }
+    }
+}
+
 #[repr(C)]
 struct StepObject {
     ob_base: ffi::PyObject,

@@ -13,7 +13,7 @@ use crate::ffi::{
 use crate::future::cell::{FutureRef, State, set_slot};
 use crate::future::door::door;
 use crate::future::layout::layout;
-use crate::future::{self, outcome};
+use crate::future::{self, Purpose, outcome};
 use crate::running;
 use crate::task::current;
 use pyo3_ffi as ffi;
@@ -217,7 +217,7 @@ unsafe fn wait(object: *mut ffi::PyObject) -> Sent {
             );
             return Sent::Raised;
         };
-        let Ok(waiter) = Owned::new(future::new(loop_)) else {
+        let Ok(waiter) = Owned::new(future::new_for(loop_, Purpose::Group)) else {
             return Sent::Raised;
         };
         set(

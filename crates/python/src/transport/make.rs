@@ -41,6 +41,7 @@ unsafe fn allocate(
                 out: SendQueue::<Chunk>::default(),
                 peer,
                 own: None,
+                mark: Default::default(),
                 high: flow::HIGH,
                 low: flow::LOW,
                 fd,

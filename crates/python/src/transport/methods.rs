@@ -266,7 +266,10 @@ noargs_method!(make_empty_waiter, |transport| {
         raise(ffi::PyExc_RuntimeError, "the transport is closed");
         return ptr::null_mut();
     };
-    let Ok(waiter) = Owned::new(crate::future::new(loop_)) else {
+    let Ok(waiter) = Owned::new(crate::future::new_for(
+        loop_,
+        crate::future::Purpose::SocketWrite,
+    )) else {
         return ptr::null_mut();
     };
     if write::flush(transport).is_err() {

@@ -33,6 +33,7 @@ use crate::ffi::{
 };
 use crate::native_loop::Loop;
 use crate::native_loop::descriptors::Slot;
+use crate::recorder::Mark;
 use pyo3_ffi as ffi;
 use state::{State, Transport, offset, replace, set_type};
 use std::ffi::{CStr, c_int, c_void};
@@ -80,6 +81,30 @@ fn extra_offset() -> isize {
 pub unsafe fn is_socket_transport(object: *mut ffi::PyObject) -> bool {
     // SAFETY: the caller's contract. The type has no subclasses.
     unsafe { ffi::Py_TYPE(object) == transport_type() }
+}
+
+/// The protocol of a transport, borrowed; NULL once the connection is lost.
+///
+/// # Safety
+/// `object` is a live socket transport.
+#[inline]
+pub unsafe fn protocol_of(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: the caller's contract; the borrow ends here.
+    unsafe { Transport::from_object(object).state().protocol }
+}
+
+/// The recorder's mark of a transport, to read or write, and its peer's address.
+///
+/// # Safety
+/// `object` is a live socket transport, and the borrow ends before Python code can run.
+pub unsafe fn mark_and_peer<'a>(
+    object: *mut ffi::PyObject,
+) -> (&'a mut Mark, Option<&'a rondeau_driver::SockAddr>) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let state = Transport::from_object(object).state();
+        (&mut state.mark, state.peer.as_ref())
+    }
 }
 
 unsafe extern "C" fn transport_of(

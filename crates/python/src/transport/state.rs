@@ -9,6 +9,7 @@
 use crate::door::door;
 use crate::ffi::gil::GilCell;
 use crate::native_loop::{Loop, chunk::Chunk};
+use crate::recorder::Mark;
 use crate::sock_calls::python_socket;
 use pyo3_ffi as ffi;
 use rondeau_driver::{SendQueue, SockAddr};
@@ -43,6 +44,8 @@ pub struct State {
     pub high: usize,
     /// At this many it is resumed.
     pub low: usize,
+    /// What the recorder knows its peer by.
+    pub mark: Mark,
     /// The descriptor; -1 once closed.
     pub fd: RawFd,
     /// How often something happened after the connection was lost.

@@ -15,6 +15,7 @@ pub use announcement::{announce, get, retire, settle, settle_before};
 use super::cell::TaskRef;
 use crate::ffi::{Python, Raised, args::raise, compat, owned::Owned};
 use crate::future::door::door;
+use crate::recorder;
 use pyo3_ffi as ffi;
 use std::ptr;
 
@@ -36,7 +37,13 @@ pub unsafe fn entered(task: TaskRef, what: impl FnOnce(TaskRef) -> Python<()>) -
             2,
             ptr::null_mut(),
         ))?;
+        let begun = if recorder::is_on() {
+            recorder::enter(task)
+        } else {
+            None
+        };
         let done = what(task);
+        recorder::leave(task, begun);
         let raised = if done.is_err() {
             compat::take_raised()
         } else {
