@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+import rondeau
 from protocols import Echo, Recorder, connect, served
 
 DEAD = "127.9.9.9"
@@ -203,6 +204,131 @@ def test_cancelling_at_any_turn(run, monkeypatch, turns):
                 await closed(*connecting.result())
 
     run(main())
+
+
+def test_cancelled_as_the_winner_connects(loop_factory, monkeypatch):
+    """The winner's socket is closed, and not left to the collector; asyncio leaves it."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        connect, won = type(loop).sock_connect, []
+
+        async def sock_connect(self, sock, address):
+            await connect(self, sock, address)
+            won.append(sock)
+            loop.call_soon(connecting.cancel)  # Before those who wait for the winner's task hear of it.
+
+        with socket.create_server(("127.0.0.1", 0)) as listener, monkeypatch.context() as patch:
+            resolves_to(loop, patch, (socket.AF_INET, listener.getsockname()), (socket.AF_INET, (DEAD, unused())))
+            patch.setattr(type(loop), "sock_connect", sock_connect)
+            connecting = asyncio.create_task(loop.create_connection(Recorder, "kitchen", 1, happy_eyeballs_delay=10))
+            await asyncio.wait([connecting])
+            accepted, _ = listener.accept()
+        assert connecting.cancelled()
+        (sock,) = won
+        was_closed = sock.fileno() < 0
+        sock.close()
+        with accepted:
+            assert accepted.recv(1) == b""
+        return was_closed
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        assert runner.run(main()) or loop_factory is not rondeau.new_event_loop
+
+
+def test_what_connects_after_a_race_is_not_its_own(run, monkeypatch):
+    """A task started by the winner's protocol has the race's context, and connects on its own account."""
+
+    class Second(Recorder):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            self.task = asyncio.create_task(connect(transport.get_extra_info("peername")))
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        async with served() as (address, _):
+            with monkeypatch.context() as patch:
+                resolves_to(loop, patch, (socket.AF_INET, address))
+                transport, protocol = await loop.create_connection(Second, "kitchen", 1, happy_eyeballs_delay=0.01)
+            await closed(*await protocol.task)
+            await closed(transport, protocol)
+
+    run(main())
+
+
+def full(tmp_path):
+    """A connection whose peer reads nothing, with little room; and a file that does not fit in."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.socket()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        ours.connect(listener.getsockname())
+        theirs, _ = listener.accept()
+    path = tmp_path / "menu"
+    path.write_bytes(bytes(10_000_000))
+    return ours, theirs, path.open("rb")
+
+
+@pytest.mark.parametrize("end", ["abort", "close"])
+@pytest.mark.parametrize("before", [0, 500_000])
+def test_the_connection_ends_while_sendfile_waits(loop_factory, tmp_path, before, end):
+    """For room, or for what was written before. On asyncio some of it waits for ever, and it reports an InvalidStateError."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: reported.append(context["message"]))
+        ours, theirs, file = full(tmp_path)
+        with file, theirs:
+            transport, protocol = await loop.create_connection(Recorder, sock=ours)
+            transport.write(bytes(before))
+            sending = asyncio.create_task(loop.sendfile(transport, file))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            getattr(transport, end)()
+            if before and end == "close":  # What was written is still sent, and then the connection is lost.
+                left = before
+                theirs.setblocking(False)
+                while left:
+                    left -= len(await loop.sock_recv(theirs, left))
+            await protocol.gone
+            if loop_factory is not rondeau.new_event_loop and not (before and end == "abort"):
+                sending.cancel()
+                await asyncio.wait([sending])
+                return
+            with pytest.raises(ConnectionError, match="^Connection is closed by peer$"):
+                await sending
+            assert file.tell() == 0 if before else file.tell() > 0
+        assert not reported
+
+    reported = []
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(main())
+
+
+def test_the_number_of_a_lost_sendfile_is_free(tmp_path):
+    """Who gets the descriptor next is not disturbed by what waited there; on asyncio its first use is a FileNotFoundError."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        ours, theirs, file = full(tmp_path)
+        number = ours.fileno()
+        with file, theirs:
+            transport, protocol = await loop.create_connection(Recorder, sock=ours)
+            sending = asyncio.create_task(loop.sendfile(transport, file))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            transport.abort()
+            await protocol.gone
+            next_one, other = socket.socketpair()
+            with next_one, other:
+                assert next_one.fileno() == number
+                next_one.setblocking(False)
+                waiting = asyncio.create_task(loop.sock_recv(next_one, 10))
+                await asyncio.wait([sending])
+                other.send(b"soup")
+                assert await waiting == b"soup"
+            assert isinstance(sending.exception(), ConnectionError)
+
+    rondeau.run(main())
 
 
 def test_sendfile_and_its_fallback(run, tmp_path):

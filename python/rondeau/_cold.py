@@ -114,6 +114,12 @@ def set_result(waiter: Any) -> None:
         waiter.set_result(None)
 
 
+def set_lost(waiter: Any) -> None:
+    """Tell `sendfile`, which waits for an empty queue, that the connection is lost."""
+    if not waiter.done():
+        waiter.set_exception(ConnectionError("Connection is closed by peer"))
+
+
 def lost_write() -> None:
     """A write to a connection that is lost."""
     logger.warning("socket.send() raised exception.")

@@ -11,6 +11,7 @@ sent to the native side.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import selectors
 import signal
@@ -341,6 +342,26 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
 
     # Connections
 
+    if not TYPE_CHECKING:  # Its signatures are asyncio's.
+
+        @functools.wraps(asyncio.SelectorEventLoop.create_connection)
+        async def create_connection(self, *args, **options):
+            connecting = super().create_connection(*args, **options)
+            if options.get("happy_eyeballs_delay") is None:
+                return await connecting
+            from . import _connecting  # Few programs race.
+
+            EventLoop._races = _connecting
+            return await _connecting.race(connecting)
+
+    _races: Any = None
+
+    async def _connect_sock(self, *args: Any) -> socket.socket:
+        sock: socket.socket = await super()._connect_sock(*args)  # type: ignore[misc]
+        if self._races is not None:
+            self._races.note(sock)
+        return sock
+
     def _make_socket_transport(
         self,
         sock: socket.socket,
@@ -427,9 +448,16 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
         reading = transp.is_reading()
         transp.pause_reading()
         await transp._make_empty_waiter()
+        sock = transp._sock
+        if sock is None:
+            raise ConnectionError("Connection is closed by peer")
         transp._lend()
         try:
-            return await self.sock_sendfile(transp._sock, file, offset, count, fallback=False)
+            return await self.sock_sendfile(sock, file, offset, count, fallback=False)
+        except (OSError, asyncio.SendfileNotAvailableError) as error:
+            if sock.fileno() < 0:  # close() or abort() meanwhile; on asyncio it would wait for ever.
+                raise ConnectionError("Connection is closed by peer") from error
+            raise
         finally:
             transp._take_back()
             transp._reset_empty_waiter()

@@ -149,6 +149,22 @@ pub unsafe fn finish(transport: Transport, exception: *mut ffi::PyObject) -> Pyt
     }
 }
 
+/// The connection is lost while `sendfile` waits: for an empty queue, or with the descriptor, for room. The latter finds out by a try.
+unsafe fn tell_sendfile(transport: Transport, borrower: Option<Owned>) -> Python<()> {
+    // SAFETY: the references are owned over the calls, and the loop lives as long as the transport refers to it.
+    unsafe {
+        let waiter = std::mem::replace(&mut transport.state().empty_waiter, ptr::null_mut());
+        if !waiter.is_null() {
+            let waiter = Owned::from_owned(waiter);
+            door::cold(c"set_lost", &[waiter.as_ptr()])?;
+        }
+        match (borrower, transport.event_loop()) {
+            (Some(handle), Some(loop_)) => handle::run(loop_, handle.as_ptr()),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Closes the descriptor and empties the transport.
 ///
 /// # Safety
@@ -157,6 +173,7 @@ pub unsafe fn release(transport: Transport) -> Python<()> {
     // SAFETY: the number is forgotten before the descriptor is closed, and each field is emptied before its reference goes.
     unsafe {
         super::extra::keep_own_address(transport.state());
+        let borrower = interest::borrower(transport);
         interest::forget(transport);
         if let Some(loop_) = transport.event_loop() {
             loop_.parts().pace.look();
@@ -186,7 +203,13 @@ pub unsafe fn release(transport: Transport) -> Python<()> {
                 }
             }
         }
-        replace(&mut transport.state().empty_waiter, ptr::null_mut());
+        if let Err(Raised) = tell_sendfile(transport, borrower) {
+            if raised.is_null() {
+                raised = compat::take_raised();
+            } else {
+                ffi::PyErr_Clear();
+            }
+        }
         replace(&mut transport.state().context, ptr::null_mut());
         replace(&mut transport.state().protocol, ptr::null_mut());
         replace(&mut transport.state().loop_, ptr::null_mut());

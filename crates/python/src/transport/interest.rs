@@ -6,7 +6,11 @@
 use super::state::Transport;
 use crate::ffi::{Python, owned::Owned};
 use crate::handle;
-use crate::native_loop::{descriptors::Slot, kernel};
+use crate::native_loop::{
+    descriptors::{Slot, Waiter},
+    exchange::exchange,
+    kernel,
+};
 use pyo3_ffi as ffi;
 use rondeau_driver::Interest;
 use std::io;
@@ -137,6 +141,24 @@ pub unsafe fn claim(transport: Transport) -> Python<()> {
             }
         }
         Ok(())
+    }
+}
+
+/// The handle by which `sendfile`, which has the descriptor, waits for room: taken out of the table.
+///
+/// # Safety
+/// The GIL is held. No Python code runs.
+pub unsafe fn borrower(transport: Transport) -> Option<Owned> {
+    // SAFETY: the loop lives as long as the transport refers to it; the table's reference is handed on.
+    unsafe {
+        let loop_ = transport.event_loop().filter(|_| transport.state().lent)?;
+        let fd = transport.state().fd;
+        match loop_.parts().descriptors.get(fd) {
+            Some(Slot::Handles { pair, .. }) if pair.writer.waits() && !pair.writer.is_call => {}
+            _ => return None,
+        }
+        let gone = exchange(loop_, fd, true, Waiter::NOBODY).ok()?;
+        (!gone.old.object.is_null()).then(|| Owned::from_owned(gone.old.object))
     }
 }
 

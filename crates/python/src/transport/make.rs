@@ -54,6 +54,7 @@ unsafe fn allocate(
                 paused: false,
                 protocol_paused: false,
                 eof: false,
+                lent: false,
                 buffered: false,
                 consumer: 0,
                 connected: false,

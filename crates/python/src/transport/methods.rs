@@ -290,9 +290,11 @@ noargs_method!(reset_empty_waiter, |transport| {
 // `_lend()` and `_take_back()`: `sendfile` uses the descriptor as `sock_sendall` does, while the transport is paused and empty.
 noargs_method!(lend, |transport| {
     interest::forget(transport);
+    transport.state().lent = true;
     answer::none(Ok(()))
 });
 noargs_method!(take_back, |transport| {
+    transport.state().lent = false;
     // What was resumed meanwhile had to wait.
     answer::none(interest::claim(transport).and_then(|()| start(transport)))
 });

@@ -66,6 +66,8 @@ pub struct State {
     pub protocol_paused: bool,
     /// `write_eof()`.
     pub eof: bool,
+    /// `sendfile` has the descriptor: its writer's handle is in the loop's slot, in the transport's place.
+    pub lent: bool,
     /// The protocol is a `BufferedProtocol`.
     pub buffered: bool,
     /// Which consumer takes the driver's slice for the protocol; 0 for none.
