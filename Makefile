@@ -125,9 +125,9 @@ asan: build
 	  RONDEAU_DRIVER=epoll $(PYTHON) -m pytest --quiet --ignore=tests/test_cli.py $(TESTS) && \
 	  $(PYTHON) -W ignore faults/sweep.py $(FAULTS)
 
-# PY is a debug interpreter (Debian: python3-dbg, PY=python3-dbg), which counts its references.
+# PY is a debug interpreter (Debian: python3-dbg, PY=python3-dbg), which counts its references. A test is run eight times in its time.
 refcounts: build
-	PYTHONPATH=faults $(PYTHON) -m pytest --quiet -p refcounts -W ignore --ignore=tests/test_cli.py --ignore=tests/test_faults.py $(TESTS)
+	PYTHONPATH=faults $(PYTHON) -m pytest --quiet -o faulthandler_timeout=900 -p refcounts -W ignore --ignore=tests/test_cli.py --ignore=tests/test_faults.py $(TESTS)
 
 # Real peers need many packages, so they live in an environment of their own. As root on Debian the servers are installed too;
 # elsewhere those that are missing are named, and the programs that need them fail.
@@ -156,7 +156,7 @@ check: $(VENV)/.ready
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy $(TYPED)
 	$(VENV)/bin/mypy conformance
-	MYPYPATH=conformance $(VENV)/bin/mypy upstream/run.py upstream/sources.py
+	MYPYPATH=conformance $(VENV)/bin/mypy upstream/run.py upstream/sources.py upstream/progress.py
 
 format: $(VENV)/.ready
 	cargo fmt

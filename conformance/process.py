@@ -78,12 +78,17 @@ def run(
     _everything(found, timeout, only)
     failed = {test: outcome for test, outcome in found.outcomes.items() if outcome.kind not in ("passed", "skipped")}
     for test in [test for test in failed if test not in once and test != module][:AGAIN]:
-        second = Module(arm, module, worker=worker)
-        _worker(second, (), {test}, timeout)
-        if test in second.outcomes and second.outcomes[test].kind == "passed":
+        if again(arm, module, test, timeout, worker).kind == "passed":
             found.outcomes[test] = Outcome("passed", failed[test].detail, alone=True)
     found.seconds = time.monotonic() - began
     return found
+
+
+def again(arm: str, module: str, test: str, timeout: float, worker: Worker = Worker()) -> Outcome:
+    """Run one test of `module` alone in a process."""
+    second = Module(arm, module, worker=worker)
+    _worker(second, (), {test}, timeout)
+    return second.outcomes.get(test, Outcome("not run"))
 
 
 def _everything(found: Module, timeout: float, only: Sequence[str]) -> None:

@@ -59,6 +59,8 @@ class Counter:
             self.counted += 1
             if min(deltas) > 0:
                 self.leaks.append((item.nodeid, deltas))
+                terminal = item.config.pluginmanager.get_plugin("terminalreporter")
+                terminal.write_line(f"\nreferences left: {item.nodeid} {deltas}")  # Now: the run is long.
         # Once more, to tell pytest how it went and to let module fixtures go.
         for report in runtestprotocol(item, nextitem=nextitem, log=False):
             item.ihook.pytest_runtest_logreport(report=report)
