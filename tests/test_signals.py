@@ -1,6 +1,7 @@
 """add_signal_handler, and Ctrl-C as asyncio.Runner has it. Signals go to this process, or to a child."""
 
 import asyncio
+import ctypes
 import os
 import signal
 import subprocess
@@ -9,6 +10,8 @@ import textwrap
 import threading
 
 import pytest
+
+import rondeau
 
 ARM_OF = {"asyncio": "asyncio.SelectorEventLoop", "rondeau": "rondeau.new_event_loop"}
 
@@ -73,6 +76,25 @@ def test_a_plain_handler_may_raise_out_of_the_loop(loop):
     signal.signal(signal.SIGALRM, before)
     loop.call_soon(loop.stop)
     loop.run_forever()
+
+
+def test_a_signal_just_before_the_wait_raises_out_of_the_loop():
+    """No Python code runs between the signal and the wait. (asyncio's own does, and reports what the handler raises, or raises it.)"""
+
+    class Alarm(BaseException):
+        pass
+
+    def ring(*_):
+        raise Alarm
+
+    loop = rondeau.new_event_loop()
+    before = signal.signal(signal.SIGUSR1, ring)
+    loop.call_soon(getattr(ctypes.CDLL(None), "raise"), int(signal.SIGUSR1))
+    loop.call_later(30, loop.stop)
+    with pytest.raises(Alarm):
+        loop.run_forever()
+    signal.signal(signal.SIGUSR1, before)
+    loop.close()
 
 
 def test_several_signals_and_replacement(run):

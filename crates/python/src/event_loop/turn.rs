@@ -238,19 +238,17 @@ unsafe fn ask_kernel(loop_: Loop, timeout: Option<Duration>) -> Python<()> {
                     files::pump(loop_)?;
                 }
             }
-            Ok(())
         }
-        // A signal: its Python handler runs now and may raise, as KeyboardInterrupt does.
-        // SAFETY: no borrow lives.
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => unsafe {
-            if ffi::PyErr_CheckSignals() != 0 {
-                Err(Raised)
-            } else {
-                Ok(())
-            }
-        },
-        Err(error) => Err(errors::raise_os_error(&error)),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+        Err(error) => return Err(errors::raise_os_error(&error)),
     }
+    // A signal's Python handler runs now and may raise, as KeyboardInterrupt does. One that came just before the wait, or to another
+    // thread, is told by the wake-up descriptor alone: its handler would run in the first callback, which swallows what it raises.
+    // SAFETY: no borrow lives.
+    if unsafe { ffi::PyErr_CheckSignals() } != 0 {
+        return Err(Raised);
+    }
+    Ok(())
 }
 
 unsafe fn queue_events(loop_: Loop) {
