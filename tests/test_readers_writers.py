@@ -1,8 +1,10 @@
 """add_reader and add_writer: level-triggered, one callback per direction, on sockets, pipes and bare numbers."""
 
 import asyncio
+import gc
 import os
 import socket
+import weakref
 
 import pytest
 
@@ -365,3 +367,94 @@ def test_a_number_that_was_closed_unsaid_and_comes_back(loop_factory):
         for sock in (old_peer, new, new_peer):
             sock.close()
     loop.close()
+
+
+@pytest.mark.parametrize("remove", ["remove_reader", "remove_writer"])
+def test_a_closed_file_is_known_again(compare, remove):
+    """Also where its number is somebody else's by now. What was never watched is no file any more."""
+
+    async def body(note):
+        loop = asyncio.get_running_loop()
+        add = getattr(loop, remove.replace("remove", "add"))
+        a, b = socket.socketpair()
+        other = socket.socket()
+        with a, b, other:
+            add(a, note, "called")
+            number = a.fileno()
+            a.close()
+            taken = os.dup(b.fileno())
+            note(taken == number, getattr(loop, remove)(a))
+            other.close()
+            for file in (a, other):
+                try:
+                    note(getattr(loop, remove)(file))
+                except ValueError as error:
+                    note(str(error))
+            os.close(taken)
+            await asyncio.sleep(0)
+
+    assert compare(body) == [(True, True), *["Invalid file descriptor: -1"] * 2]
+
+
+def test_a_file_that_is_watched_is_kept(compare):
+    """Until nobody waits in either direction: the loop's reference is the only one."""
+
+    async def body(note):
+        loop = asyncio.get_running_loop()
+        a, b = socket.socketpair()
+        with b:
+            number, gone = a.fileno(), weakref.ref(a)
+            loop.add_reader(a, note, "called")
+            loop.add_writer(number, note, "called")
+            del a
+            gc.collect()
+            note(gone() is not None)
+            loop.remove_reader(number)
+            note(gone() is not None)
+            gone().detach()
+            loop.remove_writer(number)
+            note(gone() is None)
+            os.close(number)
+
+    assert compare(body) == [True, True, True]
+
+
+def test_a_file_is_kept_by_the_loop_until_it_is_closed(loop_factory):
+    a, b = socket.socketpair()
+    gone = weakref.ref(a)
+    loop = loop_factory()
+    loop.add_reader(a, print)
+    with b, a:
+        pass
+    del a
+    assert gone() is not None
+    loop.close()
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_number_that_comes_back_keeps_the_new_file(run):
+    """asyncio keeps the old one, and fails."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        if not isinstance(loop, rondeau.EventLoop):
+            return
+        a, b = socket.socketpair()
+        loop.add_reader(a, print)
+        number, old = a.fileno(), weakref.ref(a)
+        a.close()
+        c, d = socket.socketpair()
+        with b, c, d:
+            assert c.fileno() == number
+            called = asyncio.Event()
+            loop.add_reader(c, called.set)
+            del a
+            gc.collect()
+            assert old() is None
+            d.send(b"x")
+            await called.wait()
+            c.close()
+            assert loop.remove_reader(c)
+
+    run(main())

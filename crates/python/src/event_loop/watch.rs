@@ -3,12 +3,12 @@
 //! Called by programs and by the inherited parts of asyncio's loop (datagrams, pipes). The public forms refuse a
 //! descriptor that a transport uses; the private ones do not, since transports are their callers.
 
-use crate::ffi::{Python, answer, args::Args, names::names, owned::Owned};
+use crate::ffi::{Python, Raised, answer, args::Args, names::names, owned::Owned};
 use crate::file_number::{descriptor, number};
 use crate::native_loop::Loop;
 
 use crate::native_loop::descriptors::{Slot, Waiter};
-use crate::native_loop::exchange::{exchange, refused};
+use crate::native_loop::exchange::{exchange, exchange_file, refused};
 use crate::native_loop::{check_open, check_process};
 use crate::{errors, handle};
 use pyo3_ffi as ffi;
@@ -40,9 +40,16 @@ unsafe fn add(self_: *mut ffi::PyObject, call: Args<'_>, write: bool, name: &str
         let mut context = [ptr::null_mut()];
         call.keywords(name, [names().context], &mut context)?;
         let made = handle::new(loop_, call.positional[1], &call.positional[2..], context[0])?;
-        let fd = descriptor(call.positional[0])?;
-        match exchange(loop_, fd, write, Waiter::handle(made.as_ptr())) {
+        let file = call.positional[0];
+        let fd = descriptor(file)?;
+        let file = if ffi::PyLong_Check(file) != 0 {
+            ptr::null_mut()
+        } else {
+            file
+        };
+        match exchange_file(loop_, fd, write, Waiter::handle(made.as_ptr()), file) {
             Ok(gone) => {
+                drop(gone.file);
                 let other = cancel_old(gone.stale);
                 cancel_old(gone.old)?;
                 other?
@@ -63,13 +70,26 @@ unsafe fn remove(
         let loop_ = Loop::from_object(self_);
         let mut found = false;
         if !loop_.parts().closed {
-            let fd = number(file)?.unwrap_or(-1);
+            let fd = match number(file) {
+                Ok(fd) => fd.unwrap_or(-1),
+                // It was closed while it was watched.
+                Err(Raised) => match loop_.parts().descriptors.find(file) {
+                    Some(fd) => {
+                        ffi::PyErr_Clear();
+                        fd
+                    }
+                    None => return Err(Raised),
+                },
+            };
             if matches!(
                 loop_.parts().descriptors.get(fd),
                 Some(Slot::Handles { .. })
             ) {
                 found = match exchange(loop_, fd, write, Waiter::NOBODY) {
-                    Ok(gone) => cancel_old(gone.old)?,
+                    Ok(gone) => {
+                        drop(gone.file);
+                        cancel_old(gone.old)?
+                    }
                     Err(error) => return Err(errors::raise_os_error(&error)),
                 };
             }

@@ -8,6 +8,7 @@
 //! The epoll token is the descriptor. A stale event for a number that was closed and reused within one park is harmless:
 //! what it reports is asked again from the kernel by a non-blocking call. Rejected: a hash map (40 ns a look-up against 2).
 
+use crate::ffi::owned::Owned;
 use crate::ready::Ready;
 use pyo3_ffi as ffi;
 use rondeau_driver::Interest;
@@ -72,6 +73,9 @@ pub struct Pair {
     pub reader: Waiter,
     /// Told when it can be written.
     pub writer: Waiter,
+    /// What `add_reader` or `add_writer` was given for the number, if it was an object: kept alive, so that it is not closed by the
+    /// collector, and known again by `remove_reader` when it was closed. Strong, or NULL; there while a handle waits.
+    pub file: *mut ffi::PyObject,
 }
 
 /// Who waits for a descriptor.
@@ -98,13 +102,13 @@ pub enum Slot {
 
 impl Slot {
     /// The references that the slot owns; NULL for none.
-    pub fn held(&self) -> [*mut ffi::PyObject; 2] {
+    pub fn held(&self) -> [*mut ffi::PyObject; 3] {
         match self {
-            Slot::Handles { pair, .. } => [pair.reader.object, pair.writer.object],
+            Slot::Handles { pair, .. } => [pair.reader.object, pair.writer.object, pair.file],
             Slot::Transport { object, interest } if !interest.is_empty() => {
-                [object.as_ptr(), ptr::null_mut()]
+                [object.as_ptr(), ptr::null_mut(), ptr::null_mut()]
             }
-            _ => [ptr::null_mut(); 2],
+            _ => [ptr::null_mut(); 3],
         }
     }
 }
@@ -140,6 +144,13 @@ impl Descriptors {
             .filter(|(_, slot)| !matches!(slot, Slot::Empty))
     }
 
+    /// Where `file` is watched, though it tells no number any more.
+    pub fn find(&self, file: *mut ffi::PyObject) -> Option<RawFd> {
+        self.iter()
+            .find(|(_, slot)| matches!(slot, Slot::Handles { pair, .. } if pair.file == file))
+            .map(|(fd, _)| fd)
+    }
+
     /// Empties the table.
     pub fn take(&mut self) -> Vec<Slot> {
         std::mem::take(&mut self.slots)
@@ -152,7 +163,34 @@ impl Pair {
         Box::new(Pair {
             reader: Waiter::NOBODY,
             writer: Waiter::NOBODY,
+            file: ptr::null_mut(),
         })
+    }
+
+    /// Whether a handle waits, which is told of a state for as long as it lasts, and not only calls.
+    fn has_handle(&self) -> bool {
+        [self.reader, self.writer]
+            .iter()
+            .any(|waiter| waiter.waits() && !waiter.is_call)
+    }
+
+    /// Keeps `file` (borrowed, or NULL) if nothing is kept, or `anew`; lets go of what is kept for nobody. Returns what is not kept
+    /// any more.
+    ///
+    /// # Safety
+    /// The GIL is held and `file` lives. No Python code runs.
+    pub unsafe fn keep(&mut self, file: *mut ffi::PyObject, anew: bool) -> Option<Owned> {
+        let keeps = self.has_handle();
+        if keeps && !anew && (file.is_null() || !self.file.is_null()) {
+            return None;
+        }
+        let new = if keeps { file } else { ptr::null_mut() };
+        let old = std::mem::replace(&mut self.file, new);
+        // SAFETY: `file` lives; the old reference was the pair's.
+        unsafe {
+            ffi::Py_XINCREF(new);
+            (!old.is_null()).then(|| Owned::from_owned(old))
+        }
     }
 
     /// Who waits for one direction.
@@ -167,17 +205,15 @@ impl Pair {
     /// What the kernel must be asked for. A handle is told of a state for as long as it lasts, so one of them makes both sides so.
     pub fn interest(&self) -> Interest {
         let mut wanted = Interest::NONE;
-        let mut handles = false;
         for (waiter, direction) in [
             (self.reader, Interest::READ),
             (self.writer, Interest::WRITE),
         ] {
             if waiter.waits() {
                 wanted = wanted | direction;
-                handles |= !waiter.is_call;
             }
         }
-        if wanted.is_empty() || handles {
+        if wanted.is_empty() || self.has_handle() {
             wanted
         } else {
             wanted | Interest::ONCE

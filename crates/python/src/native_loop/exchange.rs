@@ -21,6 +21,8 @@ pub struct Gone {
     pub old: Waiter,
     /// Who waited for the other direction of a descriptor that was closed without a word, and whose number came back.
     pub stale: Waiter,
+    /// The object that was watched, if it is kept no longer. Python code may run when it goes.
+    pub file: Option<Owned>,
 }
 
 /// Notes `new` (borrowed; the table takes a reference) for one side of `fd` and tells the kernel; returns who is gone. After an error nothing has changed; nobody (`NOBODY`) always comes in, and where the kernel does not
@@ -29,6 +31,21 @@ pub struct Gone {
 /// # Safety
 /// The GIL is held and the objects live. No Python code runs.
 pub unsafe fn exchange(loop_: Loop, fd: RawFd, write: bool, new: Waiter) -> io::Result<Gone> {
+    // SAFETY: the caller's contract.
+    unsafe { exchange_file(loop_, fd, write, new, std::ptr::null_mut()) }
+}
+
+/// `exchange` for an object whose number `fd` is (borrowed; NULL for none), which the table keeps while a handle waits.
+///
+/// # Safety
+/// As for `exchange`.
+pub unsafe fn exchange_file(
+    loop_: Loop,
+    fd: RawFd,
+    write: bool,
+    new: Waiter,
+    file: *mut ffi::PyObject,
+) -> io::Result<Gone> {
     // SAFETY: the loop lives; nothing here runs Python code.
     let (parts, driver) = unsafe { (loop_.parts(), loop_.driver()) };
     let Some(driver) = driver else {
@@ -69,20 +86,28 @@ pub unsafe fn exchange(loop_: Loop, fd: RawFd, write: bool, new: Waiter) -> io::
         asked
     };
     let told = if new.waits() { told } else { Ok(Asked::Again) };
-    match &told {
-        // SAFETY: the caller's object lives.
-        Ok(_) => unsafe { ffi::Py_XINCREF(new.object) },
+    let kept = match &told {
+        // SAFETY: the caller's objects live.
+        Ok(asked) => unsafe {
+            ffi::Py_XINCREF(new.object);
+            pair.keep(file, matches!(asked, Asked::Anew))
+        },
         Err(_) => {
             *pair.side(write) = old;
             if stale.waits() {
                 *pair.side(!write) = stale;
             }
+            None
         }
-    }
+    };
     if interest != Interest::NONE {
         *parts.descriptors.entry(fd) = Slot::Handles { pair, interest };
     }
-    told.map(|_| Gone { old, stale })
+    told.map(|_| Gone {
+        old,
+        stale,
+        file: kept,
+    })
 }
 
 /// Raises what `exchange` failed with. A transport that is closing has its descriptor still, until its last bytes are sent.

@@ -198,6 +198,7 @@ unsafe fn watch(call: Call) -> Python<()> {
         );
         match exchange(loop_, fd, write, Waiter::call(call.object())) {
             Ok(gone) => {
+                drop(gone.file);
                 let held = [gone.old, gone.stale].map(|waiter| {
                     let object = waiter.waits().then(|| Owned::from_owned(waiter.object));
                     object.map(|object| (object, waiter.is_call))

@@ -5,12 +5,12 @@
 
 use super::state::Transport;
 use crate::ffi::{Python, owned::Owned};
-use crate::handle;
 use crate::native_loop::{
     descriptors::{Slot, Waiter},
     exchange::exchange,
     kernel,
 };
+use crate::{errors, handle};
 use pyo3_ffi as ffi;
 use rondeau_driver::Interest;
 use std::io;
@@ -131,23 +131,26 @@ pub unsafe fn claim(transport: Transport) -> Python<()> {
         if let Some(driver) = loop_.driver() {
             let _ = kernel::ask(driver, fd, *interest, Interest::NONE);
         }
-        let stale = matches!(before, Slot::Handles { .. });
-        for held in before.held() {
-            if !held.is_null() {
-                let held = Owned::from_owned(held);
-                if stale {
-                    handle::cancel(held.as_ptr())?;
+        let held = before
+            .held()
+            .map(|object| (!object.is_null()).then(|| Owned::from_owned(object)));
+        let mut done = Ok(());
+        if let Slot::Handles { pair, .. } = &before {
+            for waiter in [pair.reader, pair.writer] {
+                if waiter.waits() && !waiter.is_call && done.is_ok() {
+                    done = handle::cancel(waiter.object);
                 }
             }
         }
-        Ok(())
+        errors::keeping_raised(|| drop(held));
+        done
     }
 }
 
 /// The handle by which `sendfile`, which has the descriptor, waits for room: taken out of the table.
 ///
 /// # Safety
-/// The GIL is held. No Python code runs.
+/// The GIL is held.
 pub unsafe fn borrower(transport: Transport) -> Option<Owned> {
     // SAFETY: the loop lives as long as the transport refers to it; the table's reference is handed on.
     unsafe {
