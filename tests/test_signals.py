@@ -79,7 +79,7 @@ def test_a_plain_handler_may_raise_out_of_the_loop(loop):
 
 
 def test_a_signal_just_before_the_wait_raises_out_of_the_loop():
-    """No Python code runs between the signal and the wait. (asyncio's own does, and reports what the handler raises, or raises it.)"""
+    """No Python code runs between the two. (asyncio's own does, and reports what the handler raises, or raises it.)"""
 
     class Alarm(BaseException):
         pass

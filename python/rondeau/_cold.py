@@ -114,6 +114,11 @@ def set_result(waiter: Any) -> None:
         waiter.set_result(None)
 
 
+def methods_changed(loop: Any) -> None:
+    """A method that native functions do without was set on the loop, or deleted."""
+    loop._look_at_methods(vars(loop))
+
+
 def set_lost(waiter: Any) -> None:
     """Tell `sendfile`, which waits for an empty queue, that the connection is lost."""
     if not waiter.done():

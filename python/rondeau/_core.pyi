@@ -253,6 +253,7 @@ class EventLoop:
     _debug: bool
     _direct: Any
     _plain: Any
+    _own_clock: Any
     _internal_fds: int
     _stopping: bool
     _task_factory: Any

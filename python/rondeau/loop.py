@@ -25,7 +25,7 @@ from rondeau import _cold, _core, _tls
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncio.base_events import Server
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Container, Iterator
     from concurrent.futures import Executor
     from contextvars import Context
     from typing import Any, TypeVar, TypeVarTuple
@@ -155,8 +155,16 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         super().__init__(_Kernel(self))  # type: ignore[arg-type]
-        self._direct = type(self).call_soon is EventLoop.call_soon
-        self._plain = type(self) is EventLoop or all(getattr(type(self), name) is getattr(EventLoop, name) for name in _HOT)
+        if type(self) is not EventLoop:
+            self._look_at_methods(())
+
+    def _look_at_methods(self, attributes: Container[str]) -> None:
+        """Tell the native side which methods are the program's own: of a subclass, or among the object's `attributes`."""
+        kind = type(self)
+        own = {name for name in _HOT if name in attributes or getattr(kind, name) is not getattr(EventLoop, name)}
+        self._direct = "call_soon" not in own
+        self._own_clock = "time" in own
+        self._plain = not own
 
     # Life
 

@@ -78,6 +78,7 @@ flag!(get_closed, set_closed, closed);
 flag!(get_debug_flag, set_debug_flag, debug);
 flag!(get_direct, set_direct, direct);
 flag!(get_plain, set_plain, plain);
+flag!(get_own_clock, set_own_clock, own_clock);
 
 unsafe extern "C" fn get_thread(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
@@ -146,6 +147,7 @@ pub fn table() -> *mut c_void {
         attribute(c"_debug", get_debug_flag, Some(set_debug_flag)),
         attribute(c"_direct", get_direct, Some(set_direct)),
         attribute(c"_plain", get_plain, Some(set_plain)),
+        attribute(c"_own_clock", get_own_clock, Some(set_own_clock)),
         attribute(c"_thread_id", get_thread, Some(set_thread)),
         attribute(c"_task_factory", get_factory, Some(set_factory)),
     ])

@@ -6,6 +6,7 @@
 mod attributes;
 mod create;
 mod measured;
+mod overrides;
 mod schedule;
 mod slow;
 mod turn;
@@ -67,6 +68,7 @@ unsafe extern "C" fn new(
         debug: false,
         direct: true,
         plain: true,
+        own_clock: false,
         process: std::process::id(),
         thread: 0,
         task_factory: ptr::null_mut(),
@@ -405,6 +407,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
             (ffi::Py_tp_dealloc, dealloc as *mut c_void),
             (ffi::Py_tp_traverse, traverse as *mut c_void),
             (ffi::Py_tp_clear, clear as *mut c_void),
+            (ffi::Py_tp_setattro, overrides::set_attribute as *mut c_void),
             (ffi::Py_tp_methods, methods),
             (ffi::Py_tp_getset, attributes),
         ],

@@ -3,6 +3,7 @@
 //!
 //! Called by every asyncio program. Checks that only debug mode makes are Python, in `rondeau._cold`.
 
+use super::overrides;
 use crate::ffi::{
     Python, Raised, answer,
     args::{Args, raise_type_error},
@@ -259,7 +260,7 @@ unsafe fn later(loop_: Loop, call: Args<'_>) -> Python<Owned> {
         if recorder::is_on() {
             recorder::sleeps(parts.callback, parts.args, delay);
         }
-        let when = seconds(loop_) + delay;
+        let when = overrides::now_in_seconds(loop_)? + delay;
         at(
             loop_,
             Owned::new(ffi::PyFloat_FromDouble(when))?,

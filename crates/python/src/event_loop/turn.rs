@@ -7,13 +7,14 @@
 //! called, every 64 turns, or when a clock tick passed (`rondeau_core::Pace`): asking at every turn made call_soon 294 ns instead
 //! of 130. Timers are looked at in every turn, since `call_later(0, f)` runs in the next one.
 
+use super::overrides;
 use crate::ffi::{Python, Raised};
 use crate::native_loop::descriptors::Slot;
 use crate::native_loop::{Loop, Parts, check_process, exchange};
 use crate::ready::{Ready, Turn};
 use crate::{alarm, errors, files, handle, observer, recorder, sock_calls, task, transport};
 use pyo3_ffi as ffi;
-use rondeau_core::Park;
+use rondeau_core::{Park, Time};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +63,8 @@ unsafe fn turn(loop_: Loop) -> Python<()> {
         check_process(loop_)?; // A callback may have forked: the child must not go on with the parent's work.
         park(loop_)?;
         if !loop_.parts().timers.is_empty() {
-            due_timers(loop_.parts());
+            let now = overrides::now(loop_)?;
+            due_timers(loop_.parts(), now);
         }
         let batch = loop_.parts().agenda.len();
         loop_.parts().in_turn = true;
@@ -184,13 +186,21 @@ unsafe fn park(loop_: Loop) -> Python<()> {
             files::pump(loop_)?;
         }
     }
-    // SAFETY: the borrow ends before the GIL is released.
+    // SAFETY: the borrow ends before Python code runs and before the GIL is released.
     let timeout = unsafe {
+        let own = if loop_.parts().own_clock {
+            Some(overrides::now(loop_)?)
+        } else {
+            None
+        };
         let parts = loop_.parts();
         let ready = parts.stopping || !parts.agenda.is_empty();
         let next = if ready { None } else { parts.timers.next_due() };
         let clock = &parts.clock;
-        match parts.pace.decide(ready, next, || clock.now()) {
+        match parts
+            .pace
+            .decide(ready, next, || own.unwrap_or_else(|| clock.now()))
+        {
             Park::Skip => return Ok(()),
             Park::Poll => Some(Duration::ZERO),
             Park::Until(pause) => Some(pause.clamp(SHORTEST, LONGEST)),
@@ -279,8 +289,7 @@ unsafe fn queue_events(loop_: Loop) {
     }
 }
 
-unsafe fn due_timers(parts: &mut Parts) {
-    let now = parts.clock.now();
+unsafe fn due_timers(parts: &mut Parts, now: Time) {
     while let Some(ready) = parts.timers.pop_due(now) {
         // SAFETY: the handle lives by the item's reference; noting runs no Python code.
         unsafe { handle::set_due(ready.object()) };

@@ -68,10 +68,12 @@ pub struct Parts {
     pub closed: bool,
     /// `set_debug(True)`.
     pub debug: bool,
-    /// False where a subclass overrides `call_soon`: tasks and futures then go through the method.
+    /// False where `call_soon` is the program's own: tasks and futures then go through the method.
     pub direct: bool,
-    /// `direct`, and no subclass overrides a method that native functions do without (`_plain` in loop.py).
+    /// `direct`, and no method that native functions do without is the program's own (`_HOT` in loop.py).
     pub plain: bool,
+    /// `time` is the program's own: it is asked for what is due.
+    pub own_clock: bool,
     /// The process that made the loop.
     pub process: u32,
     /// The thread that runs the loop; 0 when it does not run.

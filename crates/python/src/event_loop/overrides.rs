@@ -1,0 +1,81 @@
+//! The program's own methods on a loop: of a subclass, or set on the object, as a test sets a made-up clock (`mock.patch.object(loop, "time")`).
+//!
+//! Native functions do without the loop's methods (`Parts::direct`, `Parts::plain`) as long as these are Rondeau's. loop.py notes which
+//! they are when a loop is made, and again when one of them is set on it or deleted, which is seen here. Rejected: looking at each
+//! call, which costs 3 ns and is what asyncio does.
+
+use crate::door;
+use crate::ffi::{Python, names::names, owned::Owned};
+use crate::native_loop::Loop;
+use crate::seconds;
+use pyo3_ffi as ffi;
+use rondeau_core::Time;
+use std::ffi::c_int;
+
+/// `setattr(loop, name, value)` and `delattr`.
+pub unsafe extern "C" fn set_attribute(
+    object: *mut ffi::PyObject,
+    name: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+) -> c_int {
+    // SAFETY: CPython calls this on an instance; it interns the name.
+    unsafe {
+        let done = ffi::PyObject_GenericSetAttr(object, name, value);
+        let names = names();
+        let hot = [
+            names.call_soon,
+            names.call_soon_threadsafe,
+            names.call_later,
+            names.call_at,
+            names.time,
+            names.create_future,
+            names.create_task,
+            names.run_in_executor,
+        ];
+        if done == 0 && hot.contains(&name) && door::cold(c"methods_changed", &[object]).is_err() {
+            return -1;
+        }
+        done
+    }
+}
+
+/// The loop's time: what `time()` says, if it is the program's own.
+///
+/// # Safety
+/// The GIL is held, the loop lives and nothing of it is borrowed: Python code may run.
+#[inline]
+pub unsafe fn now(loop_: Loop) -> Python<Time> {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let parts = loop_.parts();
+        if parts.own_clock {
+            return asked(loop_).map(seconds::due);
+        }
+        Ok(parts.clock.now())
+    }
+}
+
+/// The same in seconds.
+///
+/// # Safety
+/// As for `now`.
+#[inline]
+pub unsafe fn now_in_seconds(loop_: Loop) -> Python<f64> {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let parts = loop_.parts();
+        if parts.own_clock {
+            return asked(loop_);
+        }
+        Ok(parts.clock.now().as_nanos() as f64 / 1e9)
+    }
+}
+
+#[cold]
+unsafe fn asked(loop_: Loop) -> Python<f64> {
+    // SAFETY: the caller keeps the loop alive.
+    unsafe {
+        let time = Owned::new(ffi::PyObject_CallMethodNoArgs(loop_.object(), names().time))?;
+        seconds::number(time.as_ptr())
+    }
+}
