@@ -21,6 +21,7 @@ DOCUMENTS = [
     "CHANGELOG.md",
     "benches/README.md",
     "docs/hosts.md",
+    "docs/files.md",
 ]
 MODULES = ["rondeau", *(module.name for module in pkgutil.walk_packages(rondeau.__path__, "rondeau."))]
 
@@ -49,6 +50,13 @@ def test_the_readmes_python_programs(program):
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("soup, cooked\nroast, cooked\nsalad, cooked\n")
+
+
+@pytest.mark.parametrize("program", blocks("docs/files.md", "python"))
+def test_the_programs_of_the_guide_to_files(program):
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "soup\nroast\nsalad\nb'soup' b'salad'\n"
 
 
 def test_the_readme_shows_both_languages():

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from ._input import ainput as ainput
     from ._input import stdin as stdin
+    from ._open import open as open
     from ._output import stderr as stderr
     from ._output import stdout as stdout
     from ._path import Path as Path
@@ -65,6 +66,7 @@ _OWN = {
     "dump": "recorder",
     "flight_recorder": "recorder",
     "record": "recorder",
+    "open": "_open",
     "stdin": "_input",
     "stderr": "_output",
     "stdout": "_output",

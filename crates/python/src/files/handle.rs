@@ -272,8 +272,11 @@ pub unsafe extern "C" fn adopt(
             let number = natural(args[0])?;
             let owned = args[1] == ffi::Py_True();
             match i32::try_from(number) {
-                Ok(number) => new(OwnedFd::from_raw_fd(number), owned),
-                Err(_) => Err(errors::raise_os_error(&std::io::Error::from_raw_os_error(
+                // What is not open must not be owned: by the time it is closed, it may be somebody's.
+                Ok(number) if libc::fcntl(number, libc::F_GETFD) >= 0 => {
+                    new(OwnedFd::from_raw_fd(number), owned)
+                }
+                _ => Err(errors::raise_os_error(&std::io::Error::from_raw_os_error(
                     libc::EBADF,
                 ))),
             }

@@ -1,0 +1,264 @@
+"""`rondeau.open` against `open`: random operations in every mode give the same results, positions, exceptions and bytes."""
+
+import gc
+import io
+import os
+import sys
+import warnings
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import rondeau
+
+EXAMPLES = int(os.environ.get("PROGRAMS", "25"))
+CONFIGURED = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=EXAMPLES < 100)
+
+MODES = [kind + plus for kind in ("r", "w", "a", "x") for plus in ("", "+")]
+LINES = st.lists(
+    st.sampled_from(["", "soup", "rôti\n", "salade\r\n", "\r", "\n", "crème brûlée\r", "🍒" * 3, "x" * 3000 + "\n"]),
+    max_size=12,
+)
+TEXT = LINES.map("".join)
+SIZE = st.one_of(st.just(-1), st.integers(0, 40), st.sampled_from([4096, 8191, 8192, 8193, 30000]))
+
+BINARY = st.one_of(
+    st.tuples(st.sampled_from(["read", "readline"]), SIZE),
+    st.tuples(st.just("readinto"), st.integers(0, 9000)),
+    st.tuples(st.just("readlines"), st.integers(-1, 5000)),
+    st.tuples(st.just("write"), TEXT.map(str.encode)),
+    st.tuples(st.just("writelines"), LINES.map(lambda lines: [line.encode() for line in lines])),
+    st.tuples(st.just("seek"), st.integers(-20, 40000), st.integers(-1, 3)),
+    st.tuples(st.just("truncate"), st.one_of(st.none(), st.integers(-1, 20000))),
+    st.sampled_from([("tell",), ("flush",), ("next",), ("next",)]),
+    st.sampled_from([("readable",), ("writable",), ("seekable",), ("isatty",), ("closed",), ("mode",)]),
+)
+TEXTS = st.one_of(
+    st.tuples(st.sampled_from(["read", "readline"]), SIZE),
+    st.tuples(st.just("readlines"), st.integers(-1, 5000)),
+    st.tuples(st.just("write"), TEXT),
+    st.tuples(st.just("writelines"), LINES),
+    st.tuples(st.just("back"), st.integers(0, 5)),
+    st.tuples(st.just("seek"), st.integers(-1, 1), st.integers(-1, 3)),
+    st.tuples(st.just("truncate"), st.one_of(st.none(), st.integers(-1, 20000))),
+    st.sampled_from([("tell",), ("tell",), ("flush",), ("next",), ("next",), ("newlines",)]),
+    st.sampled_from([("encoding",), ("errors",), ("mode",), ("line_buffering",), ("readable",), ("writable",)]),
+)
+PLAIN = {"readable", "writable", "seekable", "isatty"}
+
+
+@pytest.fixture
+def run():
+    """All examples of a test on one loop."""
+    with rondeau.Runner() as runner:
+        yield runner.run
+
+
+def outcome(error):
+    if isinstance(error, io.UnsupportedOperation):
+        return "UnsupportedOperation"  # Its text is "read", "not readable", "File not open for reading", by version and class.
+    return type(error).__name__, getattr(error, "errno", None), str(error)
+
+
+def apply(file, step, told):
+    """One operation on a builtin file."""
+    name, *arguments = step
+    try:
+        if name == "next":
+            return next(file, "the end")
+        if name == "back":
+            return file.seek(told[arguments[0] % len(told)]) if told else None
+        if name == "readinto":
+            into = bytearray(arguments[0])
+            return file.readinto(into), into
+        came = getattr(file, name)
+        if callable(came):
+            came = came(*arguments)
+        if name == "tell":
+            told.append(came)
+        return came
+    except Exception as error:
+        return outcome(error)
+
+
+async def apply_ours(file, step, told):
+    """The same on ours."""
+    name, *arguments = step
+    try:
+        if name == "next":
+            return await anext(file, "the end")
+        if name == "back":
+            return (await file.seek(told[arguments[0] % len(told)])) if told else None
+        if name == "readinto":
+            into = bytearray(arguments[0])
+            return await file.readinto(into), into
+        came = getattr(file, name)
+        if callable(came):
+            came = came(*arguments) if name in PLAIN else await came(*arguments)
+        if name == "tell":
+            told.append(came)
+        return came
+    except Exception as error:
+        return outcome(error)
+
+
+def check(run, folder, content, steps, mode, **options):
+    theirs, ours = folder / "theirs", folder / "ours"
+    for path in (theirs, ours):
+        path.unlink(missing_ok=True)
+        if "x" not in mode:
+            path.write_bytes(content)
+    if mode.startswith("a") and "+" in mode:
+        # After a write that the kernel put elsewhere, io's buffer is wrong about where it is until the next seek.
+        steps = [each for step in steps for each in ([step, ("seek", 0, 2)] if step[0].startswith("write") else [step])]
+    if "b" not in mode and sys.version_info < (3, 12):
+        # io's text reads before it has flushed what was written: lines come twice.
+        steps = [each for step in steps for each in ([step, ("flush",)] if step[0].startswith("write") else [step])]
+    if options.get("buffering") == 0:
+        steps = [step for step in steps if step[0] != "seekable"]  # io.FileIO takes a seek that failed for an answer to this.
+    expected = []
+    told: list[int] = []
+    with open(theirs, mode, **options) as file:
+        for step in steps:
+            expected.append(apply(file, step, told))
+        try:
+            file.close()
+        except Exception as error:
+            expected.append(outcome(error))
+    got = []
+
+    async def main():
+        file = await rondeau.open(ours, mode, **options)
+        told: list[int] = []
+        for step in steps:
+            got.append(await apply_ours(file, step, told))
+            assert got[-1] == expected[len(got) - 1], (step, len(got) - 1)
+        try:
+            await file.close()
+        except Exception as error:
+            got.append(outcome(error))
+
+    run(main())
+    assert got == expected
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+@pytest.mark.parametrize("buffering", [-1, 0, 7])
+@pytest.mark.parametrize("mode", MODES)
+def test_bytes(run, tmp_path, mode, buffering):
+    @CONFIGURED
+    @given(TEXT.map(str.encode), st.lists(BINARY, max_size=12))
+    def body(content, steps):
+        check(run, tmp_path, content, steps, mode + "b", buffering=buffering)
+
+    body()
+
+
+@pytest.mark.parametrize("newline", [None, "", "\n", "\r", "\r\n"])
+@pytest.mark.parametrize("mode", MODES)
+def test_text(run, tmp_path, mode, newline):
+    @CONFIGURED
+    @given(TEXT, st.lists(TEXTS, max_size=12))
+    def body(content, steps):
+        check(run, tmp_path, content.encode(), steps, mode, newline=newline, encoding="utf-8")
+
+    body()
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "shift_jis", "cp1252"])
+@pytest.mark.parametrize("mode", ["r", "r+", "w+", "a+"])
+def test_encodings(run, tmp_path, mode, encoding):
+    @CONFIGURED
+    @given(TEXT, st.lists(TEXTS, max_size=10), st.sampled_from(["strict", "replace", "ignore", "surrogateescape"]))
+    def body(content, steps, errors):
+        check(run, tmp_path, content.encode(encoding, "ignore"), steps, mode, encoding=encoding, errors=errors)
+
+    body()
+
+
+@pytest.mark.parametrize("mode", ["r", "r+"])
+def test_bytes_that_are_no_utf_8(run, tmp_path, mode):
+    @CONFIGURED
+    @given(st.binary(max_size=60), st.integers(0, 9000), st.lists(TEXTS, max_size=8), st.sampled_from(["strict", "replace"]))
+    def body(content, before, steps, errors):
+        check(run, tmp_path, b"-" * before + content, steps, mode, encoding="utf-8", errors=errors)
+
+    body()
+
+
+def refused(path, *arguments):
+    """What `open` says of these arguments."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(Exception) as raised:
+            open(path, *arguments).close()
+        gc.collect()  # It may have left a file open.
+    return raised.value
+
+
+def refused_here(run, path, *arguments):
+    async def main():
+        await rondeau.open(path, *arguments)
+
+    with pytest.raises(Exception) as raised:
+        run(main())
+    return raised.value
+
+
+def same(ours, theirs):
+    assert outcome(ours) == outcome(theirs)
+    assert getattr(ours, "filename", None) == getattr(theirs, "filename", None)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("rw",), ("",), ("q",), ("rr",), ("rbt",), ("U",), ("r+w",), ("+",), (3,), ("x",),
+        ("rb", -1, "utf-8"), ("rb", -1, None, "strict"), ("rb", -1, None, None, "\n"),
+        ("r", 0), ("r", "x"), ("r", -1, 3), ("r", -1, None, 3), ("r", -1, None, None, 3),
+        ("r", -1, "no such"), ("r", -1, "rot13"), ("r", -1, None, None, "x"), ("r", -1, None, None, None, False),
+        ("r", -1, "utf-8", None, None, True, lambda name, flags: -1),
+        ("r", -1, "utf-8", None, None, True, lambda name, flags: "soup"),
+    ],
+)  # fmt: skip
+def test_arguments_that_are_wrong(run, tmp_path, arguments):
+    path = tmp_path / "there"
+    path.write_bytes(b"soup\n")
+    same(refused_here(run, path, *arguments), refused(path, *arguments))
+
+
+@pytest.mark.parametrize("name", ["/nowhere/soup", "/tmp", b"/nowhere/x", "a\0b", 3.5, None, -1, 9999, ""])
+@pytest.mark.parametrize("mode", ["r", "rb"])
+def test_names_that_are_wrong(run, name, mode):
+    same(refused_here(run, name, mode), refused(name, mode))
+
+
+@pytest.mark.parametrize("mode", ["r", "rb", "w", "wb", "r+", "r+b"])
+def test_a_closed_file(run, tmp_path, mode):
+    path = tmp_path / "closed"
+    path.write_bytes(b"soup\n")
+    with open(path, mode) as file:
+        pass
+    data = b"x" if "b" in mode else "x"
+    steps = [("read", 1), ("readline", -1), ("readlines", -1), ("write", data), ("writelines", [data]), ("seek", 0), ("tell",)]
+    steps += [("flush",), ("truncate", 0), ("next",), ("isatty",), ("fileno",)]
+    steps += [("closed",), ("close",), *([("readinto", 3), ("peek", 1), ("read1", 1)] if "b" in mode else [])]
+    PLAIN.add("fileno")
+
+    async def main():
+        ours = await rondeau.open(path, mode)
+        await ours.close()
+        for step in steps:
+            if step[0] in {"peek", "read1", "readinto"} and not hasattr(file, step[0]):
+                continue
+            said, expected = await apply_ours(ours, step, []), apply(file, step, [])
+            if isinstance(expected, tuple) and "closed file" in expected[2]:  # "read of closed file", "… on closed file."
+                expected, said = expected[:2], said[:2]
+            assert said == expected, step
+        with pytest.raises(ValueError, match="closed file"):
+            async with ours:
+                pass
+
+    run(main())
