@@ -19,7 +19,7 @@ DRIVERS ?= default epoll
 .PHONY: help run build test test-rust test-python differential conformance upstream faults page soak valgrind asan refcounts ecosystem check format bench bench-rust clean
 
 help:
-	@echo 'make run          build, then cook the kitchen in Python and in Rust'
+	@echo 'make run          build, then cook the kitchen in Python, with a page of who waited for what, and in Rust'
 	@echo 'make build        leave $(PYTHON) with rondeau installed, in release mode'
 	@echo 'make test         every test, Rust and Python, with and without io_uring'
 	@echo 'make test-rust    only these'
@@ -56,10 +56,11 @@ build: $(VENV)/.ready
 	$(VENV)/bin/maturin build --quiet --release --compatibility linux --interpreter $(PYTHON) --out $(WHEELS)
 	$(PYTHON) -m pip install --quiet --no-deps --force-reinstall $(WHEELS)/rondeau-*.whl
 
-# The guest says after six tenths of a second what goes on the cake; meanwhile everything else is on the stove.
+# The guest says after nine tenths of a second what goes on the cake; meanwhile everything else is on the stove.
 run: build
 	@echo '--- the kitchen in Python, on Rondeau'
-	@(sleep 0.6; echo cherries) | $(PYTHON) -m rondeau run examples/kitchen.py
+	@mkdir -p target
+	@(sleep 0.9; echo cherries) | $(PYTHON) -m rondeau trace --out target/ examples/kitchen.py
 	@cargo build --quiet --release --package rondeau --example kitchen
 	@echo; echo '--- the kitchen in Rust'
 	@(sleep 0.6; echo cherries) | cargo run --quiet --release --package rondeau --example kitchen

@@ -1,6 +1,10 @@
 """The page does what it says: it tells the story, and can be used with the mouse, with the keys, in the dark, by many tasks."""
 
 import re
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +13,7 @@ from rondeau.recording import Recording
 from rondeau.recording.model import WAIT_KINDS
 from test_recording_page import HOSTILE, hostile
 
+ROOT = Path(__file__).parent.parent
 RULER, NAMES, HEAD, ROW = 26, 210, 26 + 30 + 5, 40  # as lanes.js lays out a few tasks
 
 
@@ -39,6 +44,26 @@ def test_the_kitchen_tells_its_story_at_a_glance(cook):
         *[cook.colour("ready")] * 3,
     ]
     cook.shot("kitchen", full_page=True)
+
+
+@pytest.mark.parametrize(
+    ("example", "lanes"),
+    [("kitchen", ["main", "soup", "roast", "salad", "dessert"]), ("work_queue", ["main", "worker", "worker"])],
+)
+def test_a_real_evening(opened, tmp_path, example, lanes):
+    """An example as it runs. README's docs/kitchen.png is the kitchen's screenshot of this test."""
+    out = tmp_path / example
+    command = [sys.executable, "-m", "rondeau", "trace", f"--out={out}", f"examples/{example}.py"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+        for line in program.stdout:
+            if "asks" in line:
+                time.sleep(0.6)  # So long the guest thinks; for the picture, nothing depends on it.
+                program.stdin.write("cherries\n")
+                program.stdin.flush()
+    assert program.returncode == 0
+    page = opened(Recording.load(f"{out}.rondeau"), viewport={"width": 1300, "height": 860})
+    assert [name.split()[0] for name in page.rows()] == lanes
+    page.shot(f"real-{example}")
 
 
 def test_a_click_tells_all_of_a_task(cook):

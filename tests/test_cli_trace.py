@@ -1,6 +1,8 @@
-"""`python -m rondeau view` shows what was recorded before."""
+"""`python -m rondeau trace PROGRAM` is `run` with a summary afterwards; `view` shows what was recorded before."""
 
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from recordings import kitchen
+from rondeau.recording import Recording, analyse
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -81,6 +84,105 @@ def made(folder):
     return sorted(path.name for path in folder.iterdir() if path.name not in PROGRAMS)
 
 
+def test_a_program_runs_as_ever_and_its_story_comes_afterwards(folder):
+    done = start(folder, "trace", "good.py", "3", "--out", "x")
+    assert (done.stdout, done.returncode) == ("soup\nroast\n['good.py', '3', '--out', 'x']\n", 3)
+    first, *_, recording, page, trace = done.stderr.strip().splitlines()
+    assert first.startswith("good.py: ")
+    assert "of wall time" in first
+    assert [line.split()[-1] for line in (recording, page, trace)] == ["good.rondeau", "good.html", "good.trace.json"]
+    assert made(folder) == ["good.html", "good.rondeau", "good.trace.json"]
+    loaded = Recording.load(folder / "good.rondeau")
+    assert loaded.program == str(folder / "good.py")
+    assert [task.coroutine for task in loaded.tasks.values() if task.coroutine == "dish"] == ["dish", "dish"]
+    found = analyse(loaded)
+    assert found.most_at_once == 2
+    assert {lane.outcome for lane in found.lanes} == {"done"}
+
+
+def test_a_program_that_fails_is_recorded_and_fails(folder):
+    done = start(folder, "trace", "fails.py")
+    assert done.returncode == 1
+    assert done.stderr.index("ValueError: burnt\n") < done.stderr.index("fails.py: ")
+    assert "1 failed" in done.stderr
+    assert made(folder) == ["fails.html", "fails.rondeau", "fails.trace.json"]
+
+
+def test_a_program_that_is_interrupted_is_recorded_and_dies_of_it(folder):
+    done = start(folder, "trace", "interrupted.py")
+    assert done.returncode == -signal.SIGINT
+    assert "1 cancelled" in done.stderr
+    assert "interrupted.html" in made(folder)
+
+
+def test_the_files_are_where_the_program_was_started(folder):
+    done = start(folder, "trace", "moves.py")
+    assert (done.returncode, done.stdout) == (0, "bye\n")
+    assert made(folder) == ["elsewhere", "moves.html", "moves.rondeau", "moves.trace.json"]
+    assert str(folder / "moves.html") in done.stderr
+
+
+def test_a_child_that_forked_writes_nothing(folder):
+    done = start(folder, "trace", "forks.py")
+    assert done.returncode == 0
+    assert done.stderr.count("forks.html") == 1
+
+
+def test_without_a_loop_or_a_place_to_say_it(folder):
+    done = start(folder, "trace", "plain.py")
+    assert (done.returncode, done.stdout) == (0, "1\n")
+    assert "it ran no loop of Rondeau's meanwhile" in done.stderr
+    assert start(folder, "trace", "silent.py").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "files"),
+    [
+        (["--out", "there"], ["there.html", "there.rondeau", "there.trace.json"]),
+        (["--out=there.html"], ["there.html", "there.rondeau", "there.trace.json"]),
+        (["--out", "there.trace.json", "--native"], ["there.html", "there.rondeau", "there.trace.json"]),
+    ],
+)
+def test_out_names_the_files(folder, words, files):
+    assert start(folder, "trace", *words, "good.py").returncode == 0
+    assert made(folder) == files
+
+
+def test_out_may_be_a_folder(folder, tmp_path_factory):
+    there = tmp_path_factory.mktemp("there")
+    assert start(folder, "trace", f"--out={there}", "-c", "print(1)").stdout == "1\n"
+    assert made(folder) == []
+    assert made(there) == ["command.html", "command.rondeau", "command.trace.json"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["trace"], "a program is missing"),
+        (["trace", "--out"], "argument expected for the --out option"),
+        (["trace", "--out=", "plain.py"], "--out needs a file or a folder"),
+        (["trace", "--open=x", "plain.py"], "--open takes no argument"),
+        (["trace", "--perfetto", "plain.py"], "unknown option: --perfetto"),
+        (["trace", "--out", "no/where", "plain.py"], "there is no folder"),
+        (["view"], "a recording is missing"),
+        (["view", "--what"], "unknown option: --what"),
+        (["view", "one", "two"], "view takes one recording"),
+    ],
+)
+def test_wrong_usage_is_told_before_anything_runs(folder, words, said):
+    done = start(folder, *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr.splitlines()[0]
+    assert "usage: " in done.stderr
+    assert made(folder) == []
+
+
+def test_a_missing_program_leaves_nothing(folder):
+    done = start(folder, "trace", "none.py")
+    assert (done.returncode, made(folder)) == (2, [])
+    assert "can't open file" in done.stderr
+
+
 def test_view_writes_the_page_and_tells_the_story(folder):
     kitchen().save(folder / "monday.rondeau")
     done = start(folder, "view", "monday.rondeau")
@@ -92,6 +194,21 @@ def test_view_writes_the_page_and_tells_the_story(folder):
     assert made(folder) == ["monday.html", "monday.rondeau", "tuesday.html", "tuesday.trace.json"]
 
 
+def test_the_guides_program_reads_a_recording(folder):
+    guide = (EXAMPLES.parent / "docs" / "seeing.md").read_text()
+    (program,) = [block for block in re.findall(r"^```python\n(.*?)^```$", guide, re.M | re.S) if "Recording.load" in block]
+    kitchen().save(folder / "monday.rondeau")
+    done = subprocess.run(
+        [sys.executable, "-c", program, "monday.rondeau"], cwd=folder, capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-3:] == [
+        "Task-5 waited 60.2 ms for its turn",
+        "Task-4 waited 40.2 ms for its turn",
+        "Task-3 waited 20.2 ms for its turn",
+    ]
+
+
 def test_view_of_what_is_no_recording_is_one_line(folder):
     (folder / "bad.rondeau").write_text("no")
     for name, said in [("bad.rondeau", "it is not a recording"), ("none", "No such file"), (".", "Is a directory")]:
@@ -101,3 +218,22 @@ def test_view_of_what_is_no_recording_is_one_line(folder):
         assert line.startswith("rondeau: ")
         assert said in line
     assert made(folder) == ["bad.rondeau"]
+
+
+@pytest.mark.parametrize(
+    ("example", "stdin", "at_once"),
+    [("kitchen.py", "cherries\n", 4), ("work_queue.py", "", 2), ("chained.py", "", 3), ("producers_consumers.py", "", 3),
+     ("waiter.py", "", 5), ("async_iteration.py", "", 2)],
+)  # fmt: skip
+def test_the_examples_stories(tmp_path, example, stdin, at_once):
+    """Each with its own waits at once, and with lanes that add up."""
+    done = start(tmp_path, "trace", str(EXAMPLES / example), stdin=stdin)
+    assert done.returncode == 0, done.stderr
+    found = analyse(Recording.load(tmp_path / example.replace(".py", ".rondeau")))
+    assert found.most_at_once >= at_once
+    for lane in found.lanes:
+        assert lane.running + lane.ready + lane.waited == lane.lifetime
+        assert lane.outcome != "pending"
+    (loop,) = [loop for loop in found.loops if loop.seen]
+    assert loop.worked + loop.idle + loop.blocked == loop.ended - loop.began
+    assert sum(lane.running for lane in found.lanes) <= loop.worked + loop.blocked

@@ -22,6 +22,7 @@ DOCUMENTS = [
     "benches/README.md",
     "docs/hosts.md",
     "docs/files.md",
+    "docs/seeing.md",
 ]
 MODULES = ["rondeau", *(module.name for module in pkgutil.walk_packages(rondeau.__path__, "rondeau."))]
 

@@ -1,4 +1,4 @@
-"""The command line: `python -m rondeau run …`, `view …` and `doctor`, or `rondeau …` for short.
+"""The command line: `python -m rondeau run …`, `trace …`, `view …` and `doctor`, or `rondeau …` for short.
 
 Parsed by hand, because everything after the program's name belongs to the program: argparse would take
 `--help` or `-v` for its own. Wrong usage ends with status 2 and a line on stderr, as with python.
@@ -21,8 +21,11 @@ usage: python -m rondeau run FILE [ARG...]        run a program as python would,
        python -m rondeau run -c CODE [ARG...]
        python -m rondeau run - [ARG...]           the program is read from standard input
        python -m rondeau run --native ...         the same, and asyncio's names are Rondeau's native ones
+       python -m rondeau trace [--out PATH] [--open] FILE [ARG...]
+                                                  run it, then tell who ran, who waited and what blocked: a summary,
+                                                  a page, a trace for Perfetto; -m, -c, - and --native as with run
        python -m rondeau view [--out PATH] [--open] [--perfetto] RECORDING
-                                                  who ran, who waited, what blocked: a summary, a page, a trace
+                                                  the same for a recording that was written before
        python -m rondeau doctor                   what runs here, and why
        python -m rondeau --version
 """
@@ -33,6 +36,8 @@ def main() -> None:
     match sys.argv[1:]:
         case ["run", *program]:
             run(program)
+        case ["trace", *program]:
+            trace(program)
         case ["view", *words]:
             view(words)
         case ["doctor"]:
@@ -61,6 +66,26 @@ def run(words: list[str]) -> None:
         put_in_place, how, _ = found
         put_in_place()
         program.run(how)
+
+
+def trace(words: list[str]) -> None:
+    """The same with the recorder on."""
+    from rondeau import program
+    from rondeau.recording import command
+
+    try:
+        options, words = command.options(words, ("--out", "--open"))
+        if (found := chosen(words)) is None:
+            return
+        put_in_place, how, name = found
+
+        def hand_over() -> None:
+            put_in_place()
+            program.run(how)
+
+        command.trace(options, name, hand_over)
+    except command.Unusable as error:
+        fail(str(error))
 
 
 def view(words: list[str]) -> None:

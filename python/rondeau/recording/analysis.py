@@ -20,7 +20,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable
 
-from .lanes import IDLE, NOTHING, READY, RUNNING, WAITING, WORKING, Analysis, Held, Lane, Loop
+from .lanes import HOUSEKEEPING, IDLE, NOTHING, READY, RUNNING, WAITING, WORKING, Analysis, Held, Lane, Loop
 from .model import WAIT_KINDS, Kind, Recording, TaskInfo
 
 OUTSIDE = frozenset(WAIT_KINDS.index(kind) for kind in ("timer", "socket", "thread", "subprocess", "file"))
@@ -132,6 +132,7 @@ class _Walk:
         """The lane of a task that was not seen before, which was in this state since this time."""
         lanes = self.result.lanes
         lane = Lane(self.recording.tasks[subject], 2 * len(self.recording.loops) + len(lanes), time, since=time)
+        lane.housekeeping = lane.task.coroutine in HOUSEKEEPING
         self.by_id[subject] = lane
         lanes.append(lane)
         if state:
@@ -158,14 +159,19 @@ class _Walk:
         elif was >= WAITING:
             kind = was - WAITING
             lane.waiting[kind] += spent
-            if lane.reference < len(self.kinds):
-                self.counts[lane.reference] += 1
-                self.sums[lane.reference] += spent
-            if kind in OUTSIDE or (kind in EITHER and state == READY and reference in self.no_tasks):
-                self.outside_begins.append(lane.since)
-                self.outside_ends.append(time)
+            if not lane.housekeeping:
+                self.count(lane, kind, spent, time, state == READY and reference in self.no_tasks)
         lane.state, lane.since, lane.reference = state, time, reference
         self.put(lane.index, time, state, reference)
+
+    def count(self, lane: Lane, kind: int, spent: int, time: int, by_no_task: bool) -> None:
+        """Add up a wait that is over."""
+        if lane.reference < len(self.kinds):
+            self.counts[lane.reference] += 1
+            self.sums[lane.reference] += spent
+        if kind in OUTSIDE or (kind in EITHER and by_no_task):
+            self.outside_begins.append(lane.since)
+            self.outside_ends.append(time)
 
     def enter(self, loop: Loop, lane: Lane, time: int) -> None:
         """A step or a callback begins; what ran until now, if anything, stands aside."""
@@ -209,7 +215,7 @@ class _Walk:
         self.over.add(lane.task.id)
         for loop in self.result.loops:
             if lane in loop.running:
-                loop.running.remove(lane)
+                loop.running = [each for each in loop.running if each is not lane]
 
     def catch(self, number: int, time: int, index: int) -> None:
         """A watchdog's find."""
@@ -225,7 +231,8 @@ class _Walk:
                 loop.ended = over
             if loop.parked >= 0:
                 loop.idle += over - loop.parked
-            for lane in reversed(loop.running):
+            while loop.running:
+                lane = loop.running[-1]
                 self.leave(loop, number, lane, over)
                 if lane is loop.callbacks:
                     self.to(lane, over, NOTHING)

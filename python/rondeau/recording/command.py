@@ -1,13 +1,20 @@
-"""`python -m rondeau view FILE`: what was recorded, as words, as a page, as a trace.
+"""`python -m rondeau trace PROGRAM` and `python -m rondeau view FILE`: what happened, as words, as a page, as a trace.
 
-Called by cli.py. The files stand side by side: NAME.rondeau (the recording), NAME.html (the page), NAME.trace.json (for
-https://ui.perfetto.dev). They are replaced if they exist.
+Called by cli.py. `trace` runs a program exactly as `run` does, with the recorder on. What it says goes to standard error, and
+only after everything else, the program's own traceback too: it is written by the last function of atexit, so that a program
+that fails or is interrupted has its recording as well, and its exit status stays its own.
+
+The files stand side by side: NAME.rondeau (the recording), NAME.html (the page), NAME.trace.json (for https://ui.perfetto.dev).
+They are replaced if they exist. Whether they can be written is found out before the program runs.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .analysis import analyse
@@ -19,6 +26,7 @@ from .perfetto import write_perfetto
 from .summary import summary
 
 ENDINGS = (".trace.json", ".rondeau", ".html")
+CAPACITY = 1 << 22  # events that `trace` keeps: 96 MiB if the program makes that many
 
 
 class Unusable(Exception):
@@ -74,6 +82,41 @@ def base(out: str, name: str) -> str:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise Unusable(f"nothing can be written to {folder!r}; --out names another place")
     return path
+
+
+def trace(chosen: Options, program: str, run: Callable[[], None]) -> None:
+    """Run it with the recorder on. `program`: what the files are called after; `run` raises what the program raises."""
+    from rondeau import recorder
+
+    path = base(chosen.out, os.path.splitext(os.path.basename(program.rstrip("/")))[0] or "program")
+    process = os.getpid()
+    interrupted = False
+
+    def report() -> None:
+        if os.getpid() != process:  # A child that forked and came to its own end.
+            return
+        try:
+            recording = recorder.recording(since)
+            recorder.stop()
+        except RuntimeError:  # The program has stopped it.
+            return
+        try:
+            tell(analyse(recording), path, Options(path, chosen.open, True), recording)
+        except (OSError, RecordingError) as error:
+            say(f"rondeau: what was recorded cannot be written: {error}")
+        if interrupted:
+            # Python dies by SIGINT if the last source text that it ran ended in a KeyboardInterrupt; what was imported
+            # meanwhile may have been the last one (namedtuple and dataclass run some).
+            with contextlib.suppress(KeyboardInterrupt):
+                exec("raise KeyboardInterrupt")
+
+    since = recorder.start(CAPACITY)
+    atexit.register(report)
+    try:
+        run()
+    except KeyboardInterrupt:
+        interrupted = True
+        raise
 
 
 def view(words: list[str]) -> None:

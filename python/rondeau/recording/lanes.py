@@ -31,17 +31,13 @@ class Lane:
     waiting: list[int] = field(default_factory=lambda: [0] * len(WAIT_KINDS))
     steps: int = 0
     longest_ready: int = 0  # the longest single wait for its turn
+    housekeeping: bool = False  # a task that asyncio's runner makes at the end, which no program knows of
     # What it is doing now; while the pass goes on.
     state: int = NOTHING
     since: int = 0
     reference: int = 0  # waiting: index into waits; ready: who woke it; a callback's run: which
     step: int = 0  # how long this step has run by itself
     step_began: int = 0
-
-    @property
-    def housekeeping(self) -> bool:
-        """Whether it is a task that asyncio's runner makes at the end, which no program knows of."""
-        return self.task.coroutine in HOUSEKEEPING
 
     @property
     def waited(self) -> int:

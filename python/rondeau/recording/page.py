@@ -138,7 +138,7 @@ def _lane(lane: Lane, recording: Recording, zero: int) -> tuple[Any, ...]:
 
 def _outside_by_kind(found: Analysis) -> list[int]:
     """For each kind, how long all tasks waited for it."""
-    return [sum(lane.waiting[kind] for lane in found.lanes) for kind in range(len(WAIT_KINDS))]
+    return [sum(lane.waiting[kind] for lane in found.lanes if not lane.housekeeping) for kind in range(len(WAIT_KINDS))]
 
 
 def _facts(recording: Recording) -> list[str]:

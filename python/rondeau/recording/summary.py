@@ -84,7 +84,7 @@ def _waits(found: Analysis) -> list[str]:
     by_kind: dict[str, list[tuple[str, int, int]]] = {}
     for wait, count, ns in found.by_wait:
         by_kind.setdefault(wait.kind, []).append((wait.text, count, ns))
-    sums = [sum(lane.waiting[index] for lane in found.lanes) for index in range(len(WAIT_KINDS))]
+    sums = [sum(lane.waiting[index] for lane in found.lanes if not lane.housekeeping) for index in range(len(WAIT_KINDS))]
     lines = []
     for ns, kind in sorted(((ns, kind) for ns, kind in zip(sums, WAIT_KINDS, strict=True) if ns), key=lambda row: -row[0]):
         texts = by_kind.get(kind, [])

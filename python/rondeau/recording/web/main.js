@@ -60,7 +60,9 @@ function drawBars(worked) {
 
 function drawLegend() {
   const used = new Set();
-  for (let lane = pinned; lane < lanes.length; lane++) for (let i = first[lane]; i < first[lane + 1]; i++) used.add(state[i]);
+  for (let lane = pinned; lane < lanes.length; lane++) {
+    if (!lanes[lane].housekeeping) for (let i = first[lane]; i < first[lane + 1]; i++) used.add(state[i]);
+  }
   const entries = [["running", "runs", ""], ["ready", "ready, not its turn yet", "half"]];
   data.kinds.forEach((kind, n) => { if (used.has(WAITING + n)) entries.push([kind, kind === "task" ? "waits for other tasks" : `waits: ${kind}`, "tinted"]); });
   entries.push(["idle", "the loop idles", "half"]);

@@ -49,17 +49,20 @@ const stripLeft = () => layout.names;
 const stripWidth = () => layout.width - stripLeft(); // ends where the lanes do, beside their scroll bar
 const stripTime = (x) => ((x - stripLeft()) / stripWidth()) * whole[1];
 
-function drawOverview() {
+// What does not change with the range: painted once for a width and a theme.
+const painted = document.createElement("canvas");
+let paintedFor = "";
+
+function paintProfile(width, left, wide) {
   if (!profile) takeProfile();
-  const width = layout.width, left = stripLeft(), wide = stripWidth();
-  const pen = prepare(strip, strip.clientWidth, HIGH);
+  const pen = prepare(painted, width, HIGH);
   const room = HIGH - 12;
   const base = new Float64Array(BINS);
+  const height = (value) => HIGH - 1 - (value / profile.most) * room;
   for (const { what, line } of profile) {
     pen.fillStyle = colours[colourName(what)];
     pen.globalAlpha = what >= WAITING ? 0.62 : 1;
     pen.beginPath();
-    const height = (value) => HIGH - 1 - (value / profile.most) * room;
     for (let bin = 0; bin < BINS; bin++) {
       pen.lineTo(left + (bin / BINS) * wide, height(base[bin] + line[bin]));
       pen.lineTo(left + ((bin + 1) / BINS) * wide, height(base[bin] + line[bin]));
@@ -81,7 +84,15 @@ function drawOverview() {
   pen.fillStyle = colours.soft;
   pen.fillText("tasks alive", 18, 16);
   pen.fillText(`at most ${count(Math.round(profile.most))}`, 18, 33);
+}
 
+function drawOverview() {
+  const width = layout.width, left = stripLeft(), wide = stripWidth();
+  const look = `${width} ${left} ${devicePixelRatio} ${document.documentElement.dataset.theme}`;
+  if (look !== paintedFor) paintProfile(width, left, wide);
+  paintedFor = look;
+  const pen = prepare(strip, strip.clientWidth, HIGH);
+  pen.drawImage(painted, 0, 0, width, HIGH);
   const a = left + (shown.from / whole[1]) * wide, b = left + (shown.to / whole[1]) * wide;
   if (b - a < wide - 1) {
     pen.fillStyle = colours.card;

@@ -25,7 +25,11 @@ function sortBy(by) {
   scroller.scrollTop = rows.scrollTop = 0;
 }
 
+let drawnFor = [];
 function drawTable() {
+  const now = [order, selected, rows.scrollTop, sorting.by, sorting.down];
+  if (now.every((each, n) => each === drawnFor[n])) return;
+  drawnFor = now;
   for (const head of heads.children) {
     const mine = head.dataset.by === sorting.by;
     head.setAttribute("aria-sort", mine ? (sorting.down ? "descending" : "ascending") : "none");
