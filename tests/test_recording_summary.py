@@ -66,7 +66,7 @@ What the tasks waited for:
       619 ms  task             1 wait   gather of 2 tasks
       199 ms  socket           1 wait   read from 10.0.0.1:80
 
-What held the loop, and every other task with it:
+What held the loop longest, and every other task with it:
       300 ms  requests/api.py:59, in task fetch\x1b[31m, 1.00 ms after the start
       120 ms  somewhere in the function at app.py:30, in task fetch\x1b[31m, 500 ms after the start
 

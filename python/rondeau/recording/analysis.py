@@ -5,8 +5,8 @@ Called for everything that shows a recording; lanes.py is what it finds.
     - A task is in exactly one state from its first event to its last: running, ready, or waiting for something of one kind.
       Its times therefore add up to its lifetime, to the nanosecond.
     - On one loop at most one runs. A step within a step (an eager task's) lets the outer one stand aside: that counts as ready.
-    - A loop's worked, idle and blocked times add up to its lifetime as well. Blocked is what a watchdog caught, and each step
-      or callback that took as long as the threshold.
+    - A loop's worked, idle and blocked times add up to its lifetime as well. Blocked is what took as long as the
+      threshold: a step, a callback, or what a watchdog caught. What it caught that was shorter is kept in the list, no more.
     - A wait is outside if it used the time of something that is not this loop: a timer, a socket, a thread, a process, a file;
       or a future that no task resolved. A wait for another task's work (queue, lock, gather) does not count beside that work.
 
@@ -252,7 +252,7 @@ class _Walk:
             loop.spans = _union(
                 (max(held.began, loop.began), min(held.began + held.duration, loop.ended))
                 for held in result.held
-                if held.loop == number
+                if held.loop == number and held.duration >= result.threshold
             )
             busy = loop.ended - loop.began - loop.idle
             loop.blocked = min(sum(until - since for since, until in loop.spans), busy)

@@ -99,8 +99,8 @@ def _blocks(found: Analysis) -> list[str]:
     if not found.held:
         return []
     worst = sorted(found.held, key=lambda held: -held.duration)[:MOST]
-    title = "What held the loop, and every other task with it"
-    lines = [f"{title}{f' (the longest {MOST} of {len(found.held):,})' if len(found.held) > MOST else ''}:"]
+    of = f", of {len(found.held):,}" if len(found.held) > MOST else ""
+    lines = [f"What held the loop longest, and every other task with it{of}:"]
     return lines + [f"  {duration(held.duration):>10}  {where(found, held)}" for held in worst]
 
 
@@ -146,8 +146,8 @@ def _advice(found: Analysis) -> list[str]:
     """At most two sentences, and only where the figures leave no doubt."""
     lines = []
     wall = found.ended - found.began
-    if found.held:
-        worst = max(found.held, key=lambda held: held.duration)
+    worst = max(found.held, key=lambda held: held.duration, default=None)
+    if worst is not None and worst.duration >= found.threshold:
         at = place(worst.file, worst.line, found.recording.program) or _whose(found, worst.task)
         lines.append(f"To do: let {at} run in a thread (asyncio.to_thread) or await something that does not block there.")
     if found.most_at_once == 1 and found.outside > wall / 2 and sum(c for w, c, _ in found.by_wait if w.kind != "task") > 1:

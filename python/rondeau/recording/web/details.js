@@ -31,7 +31,7 @@ function showTip(x, y) {
 
 function blockAt(lane, time) {
   if (lane % 2) return null;
-  return data.held.find(([began, length, loop]) => loop === lane / 2 && began <= time && time < began + length);
+  return data.held.find(([began, length, loop]) => loop === lane / 2 && length >= data.threshold && began <= time && time < began + length);
 }
 
 const swatch = (name) => {

@@ -66,7 +66,7 @@ function drawLegend() {
   const entries = [["running", "runs", ""], ["ready", "ready, not its turn yet", "half"]];
   data.kinds.forEach((kind, n) => { if (used.has(WAITING + n)) entries.push([kind, kind === "task" ? "waits for other tasks" : `waits: ${kind}`, "tinted"]); });
   entries.push(["idle", "the loop idles", "half"]);
-  if (data.held.length) entries.push(["blocked", "the loop is blocked", "hatched"]);
+  if (data.loops.some(([, , , , , , spans]) => spans.length)) entries.push(["blocked", "the loop is blocked", "hatched"]);
   $("legend").replaceChildren(...entries.map(([name, text, form]) => {
     const sample = make("i", { name: `swatch ${form}` });
     if (form !== "hatched") sample.style.background = form === "tinted" ? `color-mix(in srgb, ${colours[name]} ${colours.tint * 100}%, transparent)` : colours[name];
@@ -78,7 +78,9 @@ function drawLegend() {
 function drawHeld() {
   $("held").hidden = !data.held.length;
   const worst = [...data.held].sort((a, b) => b[1] - a[1]).slice(0, 50);
-  $("held-note").textContent = `${count(data.held.length)} ${data.held.length === 1 ? "time" : "times"}, for ${duration(data.threshold)} or longer${data.held.length > 50 ? "; the longest 50" : ""}`;
+  const blocked = data.held.filter(([, length]) => length >= data.threshold).length;
+  const often = blocked ? `it was blocked ${blocked === 1 ? "once" : `${count(blocked)} times`}, for ${duration(data.threshold)} or longer` : "";
+  $("held-note").textContent = [often, data.held.length > 50 ? "the longest 50" : ""].filter(Boolean).join("; ");
   $("held-rows").replaceChildren(...worst.map(([began, length, , task, place, stack, caught]) => {
     const look = make("button", { type: "button", text: "Show", on: { click: () => {
       show(began - length, began + 2 * length);
