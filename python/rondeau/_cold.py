@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import warnings
-from asyncio import base_events, constants, events, format_helpers, streams, trsock
+from asyncio import base_events, constants, events, format_helpers, futures, streams, trsock
 from asyncio.log import logger
 
 TYPE_CHECKING = False
@@ -288,6 +288,22 @@ def set_primitive_state(primitive: Any, state: dict[str, Any]) -> None:
 async def awaited(awaitable: Any) -> Any:
     """`await awaitable`, as a coroutine: for a condition whose `acquire` a program has replaced."""
     return await awaitable
+
+
+def start_submitted(loop: Any, coro: Any, context: Any, future: Any) -> None:
+    """What `run_coroutine_threadsafe` schedules, on a loop that has got a task factory of the program's meanwhile."""
+
+    def start() -> None:
+        try:
+            futures._chain_future(asyncio.ensure_future(coro, loop=loop), future)  # type: ignore[attr-defined]
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(exc)
+            raise
+
+    context.run(start)
 
 
 def notify_another(condition: Any) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # asyncio's name: the module of this package that holds the native form. `_core` is loaded in any case, a module written in
 # Python when one of its names is first asked for. A name that this Python's asyncio does not have is passed over.
 NATIVE: dict[str, str] = {
-    "Barrier": "_barrier",
+    "Barrier": "_core",
     "BoundedSemaphore": "_core",
     "Condition": "_core",
     "Event": "_core",
@@ -36,13 +36,16 @@ NATIVE: dict[str, str] = {
     "Semaphore": "_core",
     "TaskGroup": "_core",
     "Timeout": "_core",
+    "as_completed": "_core",
     "create_task": "_core",
     "ensure_future": "_core",
     "gather": "_core",
+    "run_coroutine_threadsafe": "_core",
     "shield": "_core",
     "sleep": "_core",
     "timeout": "_core",
     "timeout_at": "_core",
+    "to_thread": "_core",
     "wait": "_core",
     "wait_for": "_core",
     "StreamReader": "_streams",

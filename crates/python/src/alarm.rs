@@ -8,7 +8,7 @@ use crate::future::cell::{FutureRef, State};
 use crate::future::layout::layout;
 use crate::future::outcome;
 use crate::native_loop::Loop;
-use crate::{executor, observer, timeout};
+use crate::{as_completed, executor, observer, run_threadsafe, timeout};
 use pyo3_ffi as ffi;
 
 /// Runs an alarm. Err only for what must leave the loop.
@@ -24,6 +24,10 @@ pub unsafe fn run(loop_: Loop, object: *mut ffi::PyObject) -> Python<()> {
             wake(FutureRef::at(object.as_ptr(), layout().future_cell))
         } else if executor::is_job(object.as_ptr()) {
             executor::run_alarm(object.as_ptr())
+        } else if as_completed::is_iterator(object.as_ptr()) {
+            as_completed::run_alarm(object.as_ptr())
+        } else if run_threadsafe::is_submission(object.as_ptr()) {
+            run_threadsafe::run_alarm(object.as_ptr())
         } else {
             debug_assert!(timeout::is_timeout(object.as_ptr()));
             timeout::run_alarm(loop_, object.as_ptr())

@@ -1,4 +1,4 @@
-//! What watches futures natively: a gather, a group, a wait, a shield. It stands in a future's list of callbacks without a handle, a
+//! What watches futures natively: a gather, a group, a wait, a shield, an `as_completed`. It stands in a future's list of callbacks without a handle, a
 //! bound method and a context, and is told in the turn in which asyncio's callback would run.
 //!
 //! A completion puts two items on the agenda, the child and its observer, always together; the turn keeps the first until the
@@ -13,7 +13,7 @@ use crate::future::layout::layout;
 use crate::native_loop::Loop;
 use crate::ready::Ready;
 use crate::task::current;
-use crate::{coroutine, errors, gather, shield, task_group};
+use crate::{as_completed, coroutine, errors, gather, run_threadsafe, shield, task_group};
 use pyo3_ffi as ffi;
 use std::ptr;
 
@@ -71,6 +71,12 @@ unsafe fn told(observer: Owned, child: *mut ffi::PyObject) -> Python<()> {
         if shield::is_shield(observer.as_ptr()) {
             return shield::side_done(observer.as_ptr(), child);
         }
+        if as_completed::is_iterator(observer.as_ptr()) {
+            return as_completed::child_done(observer.as_ptr(), child);
+        }
+        if run_threadsafe::is_submission(observer.as_ptr()) {
+            return run_threadsafe::task_done(observer.as_ptr(), child);
+        }
         debug_assert!(kind == coroutine::kind());
         coroutine::CoroRef::of(observer.as_ptr()).notify(child)
     }
@@ -114,6 +120,10 @@ pub unsafe fn callable(observer: *mut ffi::PyObject) -> Python<Owned> {
     unsafe {
         let name = if task_group::is_group(observer) {
             c"_on_task_done"
+        } else if as_completed::is_iterator(observer) {
+            as_completed::callback()
+        } else if run_threadsafe::is_submission(observer) {
+            c"_call_set_state"
         } else {
             c"_on_completion"
         };

@@ -38,7 +38,8 @@ pub enum Turn {
     Child(*mut ffi::PyObject),
     /// What watches futures (a gather, a group, a wait): told of the child before it.
     Observer(*mut ffi::PyObject),
-    /// A native object whose time has come: a sleep's future, a time-out, the executor's finished job.
+    /// A native object whose time has come: a sleep's future, a time-out, an `as_completed`, the executor's finished job, a
+    /// coroutine from another thread.
     Alarm(*mut ffi::PyObject),
 }
 

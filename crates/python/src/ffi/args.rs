@@ -1,6 +1,6 @@
 //! Reading vectorcall arguments without a tuple or a dict. Called by the methods of the native types.
 
-use super::{Python, Raised};
+use super::{Python, Raised, owned::Owned};
 use pyo3_ffi as ffi;
 use std::ffi::{CString, c_char};
 
@@ -56,6 +56,27 @@ impl<'a> Args<'a> {
         }
         // SAFETY: CPython passes a tuple of str.
         unsafe { ffi::PyTuple_GET_SIZE(self.keywords) as usize }
+    }
+
+    /// The keyword arguments in a dict; None where none were given.
+    ///
+    /// # Safety
+    /// The arguments live.
+    pub unsafe fn keywords_as_dict(&self) -> Python<Option<Owned>> {
+        if self.keyword_count() == 0 {
+            return Ok(None);
+        }
+        // SAFETY: the caller's contract; the index is within the tuple, and `values` has a value for each name.
+        unsafe {
+            let made = Owned::new(ffi::PyDict_New())?;
+            for index in 0..self.keyword_count() {
+                let name = ffi::PyTuple_GET_ITEM(self.keywords, index as ffi::Py_ssize_t);
+                if ffi::PyDict_SetItem(made.as_ptr(), name, *self.values.add(index)) != 0 {
+                    return Err(Raised);
+                }
+            }
+            Ok(Some(made))
+        }
     }
 
     /// Fills `out[i]` with the keyword argument `known[i]` where given (borrowed). By pointer first, by value

@@ -97,6 +97,10 @@ pub unsafe fn getter(descriptor: *mut ffi::PyObject) -> Option<ffi::getter> {
 
 /// `wait_for` is `async with timeout(…)`; before, it has a way of its own.
 pub const WAIT_FOR_IS_A_TIMEOUT: bool = cfg!(Py_3_12);
+/// `as_completed` is a generator of coroutines; from 3.13 on an asynchronous iterator too.
+pub const AS_COMPLETED_IS_A_GENERATOR: bool = cfg!(not(Py_3_13));
+/// One that was cancelled while it waited for the next of `as_completed` is yielded anew.
+pub const AS_COMPLETED_COUNTS_BACK: bool = cfg!(Py_3_14);
 /// A group counts a task that ended in its eager start at once, and not in the next turn.
 pub const GROUP_COUNTS_EAGER_AT_ONCE: bool = cfg!(all(Py_3_12, not(Py_3_14)));
 /// A group that is left lets go of its parent task and its errors.

@@ -7,7 +7,7 @@
 //! Rejected: a native type with asyncio's class as its only base: that class keeps its instances' attributes in a managed dict, whose
 //! visiting differs in each version, and chaining `subtype_traverse` from below recurses for ever.
 
-use super::fields::{self, Field};
+use super::fields::{self, Place};
 use super::method::{self, Make};
 use super::primitive::{Fields, Primitive};
 use crate::door::{attribute, import};
@@ -71,7 +71,7 @@ pub struct Native {
     /// `rondeau._core._Lock`.
     pub name: &'static CStr,
     pub new: ffi::newfunc,
-    pub fields: Vec<Field>,
+    pub fields: Vec<(&'static CStr, Place)>,
 }
 
 /// An empty instance of `kind` that is checked by `class`.

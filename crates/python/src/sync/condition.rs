@@ -5,8 +5,9 @@
 //! Waiting takes the lock again whatever happens, and keeps the cancellation that came meanwhile for afterwards. What is raised
 //! then, and whether another waiter is notified instead, differs between Python's patch releases: `NOTIFIES`.
 
-use super::class::{self, Class, Native};
-use super::fields::{Field, Place};
+use super::class;
+use super::fields::Place;
+use super::known::{Description, known};
 use super::lock::{
     self, THIS, boolean, called_plainly, coroutine_for, is_cancelled_error, leave, none, plain_call,
 };
@@ -28,30 +29,10 @@ const RAISING: usize = 3;
 const NOTIFIED: u8 = 1;
 const TAKES: u8 = 2;
 
-static KIND: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());
-static CLASS: GilCell<Option<Class>> = GilCell::new(None);
+known!();
+
 /// A waiter that ends with an exception notifies another (3.13, and later releases of 3.12).
 static NOTIFIES: GilCell<bool> = GilCell::new(true);
-
-fn kind() -> *mut ffi::PyTypeObject {
-    // SAFETY: written at import.
-    unsafe { *KIND.get() }
-}
-
-unsafe extern "C" fn new(
-    kind: *mut ffi::PyTypeObject,
-    _: *mut ffi::PyObject,
-    _: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: CPython passes a type that inherits from ours; the class is never written after import.
-    unsafe {
-        let class = CLASS
-            .get()
-            .as_ref()
-            .map_or(ptr::null(), |class| &raw const *class);
-        class::allocate(kind, class)
-    }
-}
 
 method!(Init, c"__init__", kind, init_);
 method!(Enter, c"__aenter__", kind, enter);
@@ -60,16 +41,43 @@ method!(Wait, c"wait", kind, wait);
 method!(Notify, c"notify", kind, notify_method);
 method!(NotifyAll, c"notify_all", kind, notify_all);
 
-static WAIT: Kind = Kind {
+/// `wait()`.
+pub static WAIT: Kind = Kind {
     name: c"wait",
     qualname: c"Condition.wait",
     resume: waiting,
     notify: None,
 };
 
-/// The lock, where native code may act.
+/// A condition of the class itself.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn make() -> Python<Owned> {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let made = KNOWN.make()?;
+        Primitive::of(made.as_ptr()).cell().inner = lock::make()?.into_ptr();
+        Ok(made)
+    }
+}
+
+/// Whether `object` is a condition of the class itself.
+///
+/// # Safety
+/// The object lives.
 #[inline]
-unsafe fn acts(this: Primitive) -> Python<Option<Primitive>> {
+pub unsafe fn is_native(object: *mut ffi::PyObject) -> bool {
+    // SAFETY: the caller's contract.
+    unsafe { KNOWN.is_exact(object) }
+}
+
+/// The lock, where native code may act.
+///
+/// # Safety
+/// The condition lives.
+#[inline]
+pub unsafe fn acts(this: Primitive) -> Python<Option<Primitive>> {
     // SAFETY: the primitive lives, and with it its lock.
     unsafe {
         if this.mode()?.is_none() || !this.waits_plainly() {
@@ -113,7 +121,7 @@ unsafe fn enter(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
     // SAFETY: the primitive lives.
     unsafe {
         match acts(this)? {
-            Some(lock) if plain_call(call, 0) => coroutine_for(lock, &lock::ENTER),
+            Some(lock) if plain_call(call, 0) => coroutine_for(lock, &lock::ENTER).map(Some),
             _ => Ok(None),
         }
     }
@@ -123,7 +131,7 @@ unsafe fn exit(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
     // SAFETY: the primitive lives.
     unsafe {
         match acts(this)? {
-            Some(lock) if plain_call(call, 3) => coroutine_for(lock, &lock::EXIT),
+            Some(lock) if plain_call(call, 3) => coroutine_for(lock, &lock::EXIT).map(Some),
             _ => Ok(None),
         }
     }
@@ -156,12 +164,21 @@ unsafe fn notify_all(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
     // SAFETY: the primitive lives.
     unsafe {
         match acts(this)? {
-            Some(lock) if plain_call(call, 0) => {
-                checked(lock)?;
-                notify(this, i64::MAX).map(|()| Some(none()))
-            }
+            Some(lock) if plain_call(call, 0) => everyone(this, lock).map(|()| Some(none())),
             _ => Ok(None),
         }
+    }
+}
+
+/// `notify_all()`, of a condition with this lock.
+///
+/// # Safety
+/// Both live, and native code may act.
+pub unsafe fn everyone(this: Primitive, lock: Primitive) -> Python<()> {
+    // SAFETY: the caller's contract.
+    unsafe {
+        checked(lock)?;
+        notify(this, i64::MAX)
     }
 }
 
@@ -330,48 +347,29 @@ unsafe fn another(this: Primitive) -> Python<()> {
 
 /// Makes the class and adds it to the module.
 pub fn init(module: *mut ffi::PyObject) -> Python<()> {
-    let native = Native {
-        name: c"rondeau._core._Condition",
-        new,
-        fields: vec![
-            Field {
-                name: c"_loop",
-                place: Place::Loop,
-            },
-            Field {
-                name: c"_waiters",
-                place: Place::Deque(0),
-            },
-            Field {
-                name: c"_lock",
-                place: Place::Inner,
-            },
-            Field {
-                name: c"acquire",
-                place: Place::OfInner,
-            },
-            Field {
-                name: c"release",
-                place: Place::OfInner,
-            },
-            Field {
-                name: c"locked",
-                place: Place::OfInner,
-            },
-        ],
-    }
-    .build()?;
     let theirs = class::asyncios(c"asyncio.locks", c"Condition")?;
+    let mut counted_on = vec!["acquire", "release", "locked", "notify", "_get_loop"];
     // SAFETY: the import runs alone; the class lives.
     unsafe {
-        *KIND.get() = native.clone().into_ptr().cast();
         *NOTIFIES.get() = ffi::PyObject_HasAttrString(theirs.as_ptr(), c"_notify".as_ptr()) == 1;
+        if *NOTIFIES.get() {
+            counted_on.push("_notify");
+        }
     }
-    let class = class::publish(
-        module,
-        c"Condition",
-        &[&native, &theirs],
-        &[
+    let described = Description {
+        module: c"asyncio.locks",
+        name: c"Condition",
+        native: c"rondeau._core._Condition",
+        new,
+        fields: vec![
+            (c"_loop", Place::Loop),
+            (c"_waiters", Place::Deque(0)),
+            (c"_lock", Place::Inner),
+            (c"acquire", Place::OfInner),
+            (c"release", Place::OfInner),
+            (c"locked", Place::OfInner),
+        ],
+        methods: vec![
             method::of::<Init>(),
             method::of::<Enter>(),
             method::of::<Exit>(),
@@ -379,20 +377,8 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
             method::of::<Notify>(),
             method::of::<NotifyAll>(),
         ],
-    )?;
-    let mut names = vec!["acquire", "release", "locked", "notify", "_get_loop"];
-    // SAFETY: the import runs alone.
-    if unsafe { *NOTIFIES.get() } {
-        names.push("_notify");
-    }
-    let mut forms = Class {
-        names: class::intern(&names)?,
-        forms: Vec::new(),
+        counted_on,
+        derived: Vec::new(),
     };
-    // SAFETY: the import runs alone; the class lives for good.
-    unsafe {
-        forms.add_form(&class)?;
-        *CLASS.get() = Some(forms);
-    }
-    Ok(())
+    KNOWN.publish(module, described)
 }

@@ -1,50 +1,28 @@
 //! `Event`: a flag that tasks wait for; setting it wakes all of them, in the order in which they came.
 
-use super::class::{self, Class, Native};
 use super::deque;
-use super::fields::{Field, Place};
+use super::fields::Place;
+use super::known::{Description, known};
 use super::lock::{THIS, boolean, called_plainly, leave, none, plain_call};
 use super::method::{self, method};
 use super::primitive::Primitive;
 use super::waiter::{self, WAITER, Woken};
 use crate::coroutine::{self, CoroRef, Kind, Sent};
-use crate::ffi::{Python, Raised, args::Args, gil::GilCell, owned::Owned};
+use crate::ffi::{Python, Raised, args::Args, owned::Owned};
 use crate::future::Purpose;
 use pyo3_ffi as ffi;
 use std::ptr;
 
-static KIND: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());
-static PUBLIC: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());
-static CLASS: GilCell<Option<Class>> = GilCell::new(None);
-
-fn kind() -> *mut ffi::PyTypeObject {
-    // SAFETY: written at import.
-    unsafe { *KIND.get() }
-}
-
-unsafe extern "C" fn new(
-    kind: *mut ffi::PyTypeObject,
-    _: *mut ffi::PyObject,
-    _: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: CPython passes a type that inherits from ours; the class is never written after import.
-    unsafe {
-        let class = CLASS
-            .get()
-            .as_ref()
-            .map_or(ptr::null(), |class| &raw const *class);
-        class::allocate(kind, class)
-    }
-}
+known!();
 
 /// An event of the class itself, set or not.
 ///
 /// # Safety
 /// The GIL is held.
 pub unsafe fn make(set: bool) -> Python<Owned> {
-    // SAFETY: the class lives; a fresh instance is zeroed.
+    // SAFETY: the caller's contract.
     unsafe {
-        let made = Owned::new(new(*PUBLIC.get(), ptr::null_mut(), ptr::null_mut()))?;
+        let made = KNOWN.make()?;
         Primitive::of(made.as_ptr()).cell().flag = set;
         Ok(made)
     }
@@ -57,7 +35,7 @@ pub unsafe fn make(set: bool) -> Python<Owned> {
 #[inline]
 pub unsafe fn is_native(object: *mut ffi::PyObject) -> bool {
     // SAFETY: the caller's contract.
-    unsafe { ffi::Py_TYPE(object) == *PUBLIC.get() }
+    unsafe { KNOWN.is_exact(object) }
 }
 
 method!(Init, c"__init__", kind, init_);
@@ -227,50 +205,25 @@ pub unsafe fn go_on(
 
 /// Makes the class and adds it to the module.
 pub fn init(module: *mut ffi::PyObject) -> Python<()> {
-    let native = Native {
-        name: c"rondeau._core._Event",
+    let described = Description {
+        module: c"asyncio.locks",
+        name: c"Event",
+        native: c"rondeau._core._Event",
         new,
         fields: vec![
-            Field {
-                name: c"_loop",
-                place: Place::Loop,
-            },
-            Field {
-                name: c"_waiters",
-                place: Place::Deque(0),
-            },
-            Field {
-                name: c"_value",
-                place: Place::Flag,
-            },
+            (c"_loop", Place::Loop),
+            (c"_waiters", Place::Deque(0)),
+            (c"_value", Place::Flag),
         ],
-    }
-    .build()?;
-    // SAFETY: the import runs alone.
-    unsafe { *KIND.get() = native.clone().into_ptr().cast() };
-    let theirs = class::asyncios(c"asyncio.locks", c"Event")?;
-    let class = class::publish(
-        module,
-        c"Event",
-        &[&native, &theirs],
-        &[
+        methods: vec![
             method::of::<Init>(),
             method::of::<IsSet>(),
             method::of::<Set>(),
             method::of::<Clear>(),
             method::of::<Wait>(),
         ],
-    )?;
-    let names = ["is_set", "set", "clear", "wait", "_get_loop"];
-    let mut forms = Class {
-        names: class::intern(&names)?,
-        forms: Vec::new(),
+        counted_on: vec!["is_set", "set", "clear", "wait", "_get_loop"],
+        derived: Vec::new(),
     };
-    // SAFETY: the import runs alone; the class lives for good.
-    unsafe {
-        forms.add_form(&class)?;
-        *CLASS.get() = Some(forms);
-        *PUBLIC.get() = class.into_ptr().cast();
-    }
-    Ok(())
+    KNOWN.publish(module, described)
 }

@@ -25,22 +25,18 @@ pub enum Place {
     Queue,
     /// A queue's event: made when somebody looks.
     Finished,
-    /// A condition's lock.
+    /// A condition's lock, a barrier's condition.
     Inner,
+    /// A barrier's state.
+    State,
     /// What the lock has under the same name.
     OfInner,
     /// Locked, set, shut down.
     Flag,
-    /// A semaphore's value, a queue's unfinished tasks.
+    /// A semaphore's value, a queue's unfinished tasks, how many are in a barrier.
     Number,
-    /// A semaphore's bound, a queue's size.
+    /// A semaphore's bound, a queue's size, a barrier's parties.
     Limit,
-}
-
-/// An attribute.
-pub struct Field {
-    pub name: &'static CStr,
-    pub place: Place,
 }
 
 struct Shown {
@@ -49,9 +45,9 @@ struct Shown {
 }
 
 /// The table for a type.
-pub fn table(fields: Vec<Field>) -> Python<Vec<ffi::PyGetSetDef>> {
+pub fn table(fields: Vec<(&'static CStr, Place)>) -> Python<Vec<ffi::PyGetSetDef>> {
     let mut all = Vec::new();
-    for Field { name, place } in fields {
+    for (name, place) in fields {
         // SAFETY: the name ends in NUL.
         let interned = unsafe { ffi::PyUnicode_InternFromString(name.as_ptr()) };
         if interned.is_null() {
@@ -96,6 +92,7 @@ unsafe fn value(this: Primitive, shown: &Shown) -> Python<Owned> {
             Place::Queue => queue::items(this),
             Place::Finished => queue::finished(this),
             Place::Inner => Ok(or_none(cell.inner)),
+            Place::State => Ok(or_none(cell.finished)),
             Place::OfInner => {
                 let inner = or_none(cell.inner);
                 Owned::new(ffi::PyObject_GetAttr(inner.as_ptr(), shown.name))
@@ -165,6 +162,10 @@ unsafe fn store(this: Primitive, shown: &Shown, value: *mut ffi::PyObject) -> Py
             }
             Place::Queue | Place::Inner if value != ffi::Py_None() => {
                 this.set(&raw mut fields.inner, object(value));
+                true
+            }
+            Place::State if value != ffi::Py_None() => {
+                this.set(&raw mut fields.finished, object(value));
                 true
             }
             Place::Finished if event::is_native(value) => {

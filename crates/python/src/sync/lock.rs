@@ -3,14 +3,14 @@
 //! As in asyncio, a release does not hand the lock over: it wakes the first waiter, which takes it in its own step, and a lock whose
 //! waiters were all cancelled may be taken past them.
 
-use super::class::{self, Class, Native};
 use super::deque;
-use super::fields::{Field, Place};
+use super::fields::Place;
+use super::known::{Description, known};
 use super::method::{self, Method, method};
 use super::primitive::Primitive;
 use super::waiter::{self, WAITER, Woken};
 use crate::coroutine::{self, CoroRef, Kind, Sent};
-use crate::ffi::{Python, Raised, args::Args, args::raise, compat, gil::GilCell, owned::Owned};
+use crate::ffi::{Python, Raised, args::Args, args::raise, compat, owned::Owned};
 use crate::future::Purpose;
 use crate::future::door::door;
 use crate::recorder;
@@ -20,35 +20,12 @@ use std::ptr;
 /// Where a coroutine keeps its primitive.
 pub const THIS: usize = 0;
 
-static KIND: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());
-/// The published class.
-static PUBLIC: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());
-static CLASS: GilCell<Option<Class>> = GilCell::new(None);
-
-fn kind() -> *mut ffi::PyTypeObject {
-    // SAFETY: written at import.
-    unsafe { *KIND.get() }
-}
-
-unsafe extern "C" fn new(
-    kind: *mut ffi::PyTypeObject,
-    _: *mut ffi::PyObject,
-    _: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: CPython passes a type that inherits from ours; the class is never written after import.
-    unsafe {
-        let class = CLASS
-            .get()
-            .as_ref()
-            .map_or(ptr::null(), |class| &raw const *class);
-        class::allocate(kind, class)
-    }
-}
+known!();
 
 /// A lock of the class itself.
 pub fn make() -> Python<Owned> {
-    // SAFETY: the class lives; a fresh instance is zeroed.
-    unsafe { Owned::new(new(*PUBLIC.get(), ptr::null_mut(), ptr::null_mut())) }
+    // SAFETY: called under the GIL.
+    unsafe { KNOWN.make() }
 }
 
 /// Whether `object` is a lock of the class itself.
@@ -58,7 +35,7 @@ pub fn make() -> Python<Owned> {
 #[inline]
 pub unsafe fn is_native(object: *mut ffi::PyObject) -> bool {
     // SAFETY: the caller's contract.
-    unsafe { ffi::Py_TYPE(object) == *PUBLIC.get() }
+    unsafe { KNOWN.is_exact(object) }
 }
 
 method!(Init, c"__init__", kind, init_);
@@ -94,12 +71,12 @@ pub static EXIT: Kind = Kind {
 /// # Safety
 /// The primitive lives.
 #[inline]
-pub unsafe fn coroutine_for(this: Primitive, kind: &'static Kind) -> Python<Option<Owned>> {
+pub unsafe fn coroutine_for(this: Primitive, kind: &'static Kind) -> Python<Owned> {
     // SAFETY: a fresh coroutine takes a reference.
     unsafe {
         let made = coroutine::new(kind)?;
         CoroRef::of(made.as_ptr()).hold(THIS, Owned::from_borrowed(this.object()).into_ptr());
-        Ok(Some(made))
+        Ok(made)
     }
 }
 
@@ -124,7 +101,7 @@ pub unsafe fn called_plainly(
         return Ok(None);
     }
     // SAFETY: the caller's contract.
-    unsafe { coroutine_for(this, kind) }
+    unsafe { coroutine_for(this, kind).map(Some) }
 }
 
 unsafe fn init_(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
@@ -203,6 +180,25 @@ unsafe fn release_method(this: Primitive, call: Args<'_>) -> Python<Option<Owned
 pub unsafe fn acts(this: Primitive) -> Python<bool> {
     // SAFETY: the primitive lives.
     unsafe { Ok(this.mode()?.is_some() && this.waits_plainly()) }
+}
+
+/// Takes the lock where nobody has it and nobody waits for it; false where it must be waited for.
+///
+/// # Safety
+/// The lock lives, and native code may act.
+#[inline]
+pub unsafe fn take(this: Primitive) -> Python<bool> {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let free = !this.cell().flag && all_cancelled(this)?;
+        if free {
+            this.cell().flag = true;
+            if recorder::is_on() {
+                recorder::holds(this);
+            }
+        }
+        Ok(free)
+    }
 }
 
 /// `release()`, where native code may act.
@@ -393,33 +389,17 @@ unsafe fn exiting(coro: CoroRef, exception: Option<Owned>) -> Sent {
 
 /// Makes the class and adds it to the module.
 pub fn init(module: *mut ffi::PyObject) -> Python<()> {
-    let native = Native {
-        name: c"rondeau._core._Lock",
+    let described = Description {
+        module: c"asyncio.locks",
+        name: c"Lock",
+        native: c"rondeau._core._Lock",
         new,
         fields: vec![
-            Field {
-                name: c"_loop",
-                place: Place::Loop,
-            },
-            Field {
-                name: c"_waiters",
-                place: Place::Waiters,
-            },
-            Field {
-                name: c"_locked",
-                place: Place::Flag,
-            },
+            (c"_loop", Place::Loop),
+            (c"_waiters", Place::Waiters),
+            (c"_locked", Place::Flag),
         ],
-    }
-    .build()?;
-    // SAFETY: the import runs alone.
-    unsafe { *KIND.get() = native.clone().into_ptr().cast() };
-    let theirs = class::asyncios(c"asyncio.locks", c"Lock")?;
-    let class = class::publish(
-        module,
-        c"Lock",
-        &[&native, &theirs],
-        &[
+        methods: vec![
             method::of::<Init>(),
             method::of::<Acquire>(),
             method::of::<Release>(),
@@ -427,17 +407,8 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
             method::of::<Enter>(),
             method::of::<Exit>(),
         ],
-    )?;
-    let names = ["acquire", "release", "_wake_up_first", "_get_loop"];
-    let mut forms = Class {
-        names: class::intern(&names)?,
-        forms: Vec::new(),
+        counted_on: vec!["acquire", "release", "_wake_up_first", "_get_loop"],
+        derived: Vec::new(),
     };
-    // SAFETY: the import runs alone; the class lives for good.
-    unsafe {
-        forms.add_form(&class)?;
-        *CLASS.get() = Some(forms);
-        *PUBLIC.get() = class.into_ptr().cast();
-    }
-    Ok(())
+    KNOWN.publish(module, described)
 }

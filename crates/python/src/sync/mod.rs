@@ -1,6 +1,6 @@
-//! asyncio's primitives, native: Lock, Event, Condition, Semaphore, BoundedSemaphore, Queue, LifoQueue, PriorityQueue.
+//! asyncio's primitives, native: Lock, Event, Condition, Barrier, Semaphore, BoundedSemaphore, Queue, LifoQueue, PriorityQueue.
 //!
-//! `primitive` is what each holds, `class` how its class is made (a native type in front of asyncio's class), `method` its methods
+//! `primitive` is what each holds, `class` how its class is made (a native type in front of asyncio's class), `known` what stays of that, `method` its methods
 //! (asyncio's own functions, called natively), `fields` asyncio's attributes, `waiter` and `deque` what waits and where. One file for each
 //! primitive says what it does.
 //!
@@ -8,12 +8,15 @@
 //! acts where everything is as asyncio made it; wherever a program has changed something, and on every loop that is not
 //! Rondeau's, asyncio's own Python code acts on the same fields.
 
+mod barrier;
 mod class;
 mod condition;
 mod deque;
+pub mod done_queue;
 mod event;
 mod fields;
 mod items;
+mod known;
 mod lock;
 mod method;
 mod primitive;
@@ -32,6 +35,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     lock::init(module)?;
     event::init(module)?;
     condition::init(module)?;
+    barrier::init(module)?;
     semaphore::init(module)?;
     queue::init(module)
 }

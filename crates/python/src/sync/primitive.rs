@@ -27,13 +27,13 @@ pub struct Fields {
     pub loop_: *mut ffi::PyObject,
     /// Deques of futures: who waits (a queue: getters, then putters); NULL for none yet.
     pub waiters: [*mut ffi::PyObject; 2],
-    /// A queue's items; a condition's lock.
+    /// A queue's items; a condition's lock; a barrier's condition.
     pub inner: *mut ffi::PyObject,
-    /// A queue's event that everything is done; NULL until somebody wants it.
+    /// A queue's event that everything is done, NULL until somebody wants it; a barrier's state.
     pub finished: *mut ffi::PyObject,
-    /// A semaphore's value, a queue's unfinished tasks; a lock's holder, as the recorder knows it.
+    /// A semaphore's value, a queue's unfinished tasks, how many are in a barrier; a lock's holder, as the recorder knows it.
     pub number: i64,
-    /// A semaphore's bound, a queue's size; in which recording the lock's holder counts.
+    /// A semaphore's bound, a queue's size, a barrier's parties; in which recording the lock's holder counts.
     pub limit: i64,
     /// What is checked before native code acts.
     pub class: *const Class,

@@ -5,10 +5,11 @@
 //! has (a deque, a list, a heap in a list), in sight as `_queue`. A class that overrides `_init`, `_get` or `_put`
 //! is asyncio's code's to run.
 
-use super::class::{self, Class, Native};
-use super::fields::{Field, Place};
+use super::class;
+use super::fields::Place;
 use super::items::{self, Container};
-use super::lock::{THIS, boolean, called_plainly, none, plain_call};
+use super::known::{Description, known};
+use super::lock::{THIS, boolean, called_plainly, coroutine_for, none, plain_call};
 use super::method::{self, method};
 use super::primitive::{OTHER, Primitive};
 use super::semaphore::count_given;
@@ -31,33 +32,13 @@ const PUTTERS: usize = 1;
 /// Where `put` keeps its item.
 const ITEM: usize = 2;
 
-static KIND: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());
-static CLASS: GilCell<Option<Class>> = GilCell::new(None);
+known!();
+
 /// asyncio's exceptions; the last is NULL where this Python has none.
 static ERRORS: GilCell<[*mut ffi::PyObject; 3]> = GilCell::new([ptr::null_mut(); 3]);
 const EMPTY: usize = 0;
 const FULL: usize = 1;
 const SHUT_DOWN: usize = 2;
-
-fn kind() -> *mut ffi::PyTypeObject {
-    // SAFETY: written at import.
-    unsafe { *KIND.get() }
-}
-
-unsafe extern "C" fn new(
-    kind: *mut ffi::PyTypeObject,
-    _: *mut ffi::PyObject,
-    _: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: CPython passes a type that inherits from ours; the class is never written after import.
-    unsafe {
-        let class = CLASS
-            .get()
-            .as_ref()
-            .map_or(ptr::null(), |class| &raw const *class);
-        class::allocate(kind, class)
-    }
-}
 
 method!(Init, c"__init__", kind, init_);
 method!(Get, c"get", kind, get);
@@ -88,6 +69,19 @@ static JOIN: Kind = Kind {
     resume: joining,
     notify: None,
 };
+
+/// A queue of the class itself, without bounds.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn make() -> Python<Owned> {
+    // SAFETY: the caller's contract; the first form is the class's own.
+    unsafe {
+        let made = KNOWN.make()?;
+        Primitive::of(made.as_ptr()).cell().container = 0;
+        Ok(made)
+    }
+}
 
 /// Raises one of asyncio's exceptions, without arguments.
 #[cold]
@@ -250,8 +244,11 @@ unsafe fn take(this: Primitive, container: Container) -> Python<Owned> {
 }
 
 /// `put_nowait(item)`.
+///
+/// # Safety
+/// The primitive lives and has this container; the item lives.
 #[inline]
-unsafe fn add(this: Primitive, container: Container, item: *mut ffi::PyObject) -> Python<()> {
+pub unsafe fn add(this: Primitive, container: Container, item: *mut ffi::PyObject) -> Python<()> {
     // SAFETY: the container is kept alive, since adding may run the items' comparisons.
     unsafe {
         if this.cell().flag {
@@ -273,6 +270,15 @@ unsafe fn add(this: Primitive, container: Container, item: *mut ffi::PyObject) -
 unsafe fn get(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
     // SAFETY: the primitive lives.
     unsafe { called_plainly(this, call, 0, &GET) }
+}
+
+/// `get()`.
+///
+/// # Safety
+/// The primitive lives.
+pub unsafe fn getter(this: Primitive) -> Python<Owned> {
+    // SAFETY: the caller's contract.
+    unsafe { coroutine_for(this, &GET) }
 }
 
 unsafe fn put(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
@@ -521,34 +527,13 @@ unsafe fn join_step(coro: CoroRef, exception: Option<Owned>) -> Python<Option<Se
 pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     items::init()?;
     let mut fields = vec![
-        Field {
-            name: c"_loop",
-            place: Place::Loop,
-        },
-        Field {
-            name: c"_getters",
-            place: Place::Deque(GETTERS),
-        },
-        Field {
-            name: c"_putters",
-            place: Place::Deque(PUTTERS),
-        },
-        Field {
-            name: c"_maxsize",
-            place: Place::Limit,
-        },
-        Field {
-            name: c"_unfinished_tasks",
-            place: Place::Number,
-        },
-        Field {
-            name: c"_finished",
-            place: Place::Finished,
-        },
-        Field {
-            name: c"_queue",
-            place: Place::Queue,
-        },
+        (c"_loop", Place::Loop),
+        (c"_getters", Place::Deque(GETTERS)),
+        (c"_putters", Place::Deque(PUTTERS)),
+        (c"_maxsize", Place::Limit),
+        (c"_unfinished_tasks", Place::Number),
+        (c"_finished", Place::Finished),
+        (c"_queue", Place::Queue),
     ];
     let errors = [c"QueueEmpty", c"QueueFull", c"QueueShutDown"];
     for (index, name) in errors.into_iter().enumerate() {
@@ -562,25 +547,15 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     }
     // SAFETY: the import runs alone.
     if unsafe { !ERRORS.get()[SHUT_DOWN].is_null() } {
-        fields.push(Field {
-            name: c"_is_shutdown",
-            place: Place::Flag,
-        });
+        fields.push((c"_is_shutdown", Place::Flag));
     }
-    let native = Native {
-        name: c"rondeau._core._Queue",
+    let described = Description {
+        module: c"asyncio.queues",
+        name: c"Queue",
+        native: c"rondeau._core._Queue",
         new,
         fields,
-    }
-    .build()?;
-    // SAFETY: the import runs alone.
-    unsafe { *KIND.get() = native.clone().into_ptr().cast() };
-    let theirs = class::asyncios(c"asyncio.queues", c"Queue")?;
-    let queue = class::publish(
-        module,
-        c"Queue",
-        &[&native, &theirs],
-        &[
+        methods: vec![
             method::of::<Init>(),
             method::of::<Get>(),
             method::of::<Put>(),
@@ -592,32 +567,21 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
             method::of::<IsFull>(),
             method::of::<Size>(),
         ],
-    )?;
-    let names = [
-        "_init",
-        "_get",
-        "_put",
-        "empty",
-        "full",
-        "qsize",
-        "get_nowait",
-        "put_nowait",
-        "_wakeup_next",
-        "_get_loop",
-        "maxsize",
-    ];
-    let mut forms = Class {
-        names: class::intern(&names)?,
-        forms: Vec::new(),
+        counted_on: vec![
+            "_init",
+            "_get",
+            "_put",
+            "empty",
+            "full",
+            "qsize",
+            "get_nowait",
+            "put_nowait",
+            "_wakeup_next",
+            "_get_loop",
+            "maxsize",
+        ],
+        // In the order of `Container::of_form`.
+        derived: vec![(c"LifoQueue", Vec::new()), (c"PriorityQueue", Vec::new())],
     };
-    // SAFETY: the import runs alone; the classes live for good. The order is that of `Container::of_form`.
-    unsafe {
-        forms.add_form(&queue)?;
-        for name in [c"LifoQueue", c"PriorityQueue"] {
-            let theirs = class::asyncios(c"asyncio.queues", name)?;
-            forms.add_form(&class::publish(module, name, &[&queue, &theirs], &[])?)?;
-        }
-        *CLASS.get() = Some(forms);
-    }
-    Ok(())
+    KNOWN.publish(module, described)
 }

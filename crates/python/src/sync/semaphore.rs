@@ -4,9 +4,10 @@
 //! take it past those that wait. What a cancelled waiter does with a place that it was given differs between Python's patch
 //! releases; `KEEPS_WAKING` tells which of the two asyncio here has.
 
-use super::class::{self, Class, Native};
+use super::class;
 use super::deque;
-use super::fields::{Field, Place, plain_int};
+use super::fields::{Place, plain_int};
+use super::known::{Description, known};
 use super::lock::{
     THIS, all_cancelled, boolean, called_plainly, is_cancelled_error, leave, none, plain_call,
 };
@@ -19,34 +20,10 @@ use crate::future::Purpose;
 use pyo3_ffi as ffi;
 use std::ptr;
 
-static KIND: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());
-static CLASS: GilCell<Option<Class>> = GilCell::new(None);
+known!(limit: i64::MAX);
+
 /// Whoever leaves wakes as many as there are places for (3.13, and later releases of 3.11 and 3.12).
 static KEEPS_WAKING: GilCell<bool> = GilCell::new(true);
-
-fn kind() -> *mut ffi::PyTypeObject {
-    // SAFETY: written at import.
-    unsafe { *KIND.get() }
-}
-
-unsafe extern "C" fn new(
-    kind: *mut ffi::PyTypeObject,
-    _: *mut ffi::PyObject,
-    _: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: CPython passes a type that inherits from ours; the class is never written after import.
-    unsafe {
-        let class = CLASS
-            .get()
-            .as_ref()
-            .map_or(ptr::null(), |class| &raw const *class);
-        let object = class::allocate(kind, class);
-        if !object.is_null() {
-            Primitive::of(object).cell().limit = i64::MAX;
-        }
-        object
-    }
-}
 
 method!(Init, c"__init__", kind, init_);
 method!(BoundedInit, c"__init__", kind, bounded_init);
@@ -340,40 +317,21 @@ fn probe(theirs: &Owned) -> Python<bool> {
 
 /// Makes both classes and adds them to the module.
 pub fn init(module: *mut ffi::PyObject) -> Python<()> {
-    let native = Native {
-        name: c"rondeau._core._Semaphore",
-        new,
-        fields: vec![
-            Field {
-                name: c"_loop",
-                place: Place::Loop,
-            },
-            Field {
-                name: c"_waiters",
-                place: Place::Waiters,
-            },
-            Field {
-                name: c"_value",
-                place: Place::Number,
-            },
-            Field {
-                name: c"_bound_value",
-                place: Place::Limit,
-            },
-        ],
-    }
-    .build()?;
     let theirs = class::asyncios(c"asyncio.locks", c"Semaphore")?;
     // SAFETY: the import runs alone.
-    unsafe {
-        *KIND.get() = native.clone().into_ptr().cast();
-        *KEEPS_WAKING.get() = probe(&theirs)?;
-    }
-    let class = class::publish(
-        module,
-        c"Semaphore",
-        &[&native, &theirs],
-        &[
+    unsafe { *KEEPS_WAKING.get() = probe(&theirs)? };
+    let described = Description {
+        module: c"asyncio.locks",
+        name: c"Semaphore",
+        native: c"rondeau._core._Semaphore",
+        new,
+        fields: vec![
+            (c"_loop", Place::Loop),
+            (c"_waiters", Place::Waiters),
+            (c"_value", Place::Number),
+            (c"_bound_value", Place::Limit),
+        ],
+        methods: vec![
             method::of::<Init>(),
             method::of::<Locked>(),
             method::of::<Acquire>(),
@@ -381,24 +339,11 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
             method::of::<Enter>(),
             method::of::<Exit>(),
         ],
-    )?;
-    let bounded = class::asyncios(c"asyncio.locks", c"BoundedSemaphore")?;
-    let bounded = class::publish(
-        module,
-        c"BoundedSemaphore",
-        &[&class, &bounded],
-        &[method::of::<BoundedInit>(), method::of::<BoundedRelease>()],
-    )?;
-    let names = ["acquire", "release", "locked", "_wake_up_next", "_get_loop"];
-    let mut forms = Class {
-        names: class::intern(&names)?,
-        forms: Vec::new(),
+        counted_on: vec!["acquire", "release", "locked", "_wake_up_next", "_get_loop"],
+        derived: vec![(
+            c"BoundedSemaphore",
+            vec![method::of::<BoundedInit>(), method::of::<BoundedRelease>()],
+        )],
     };
-    // SAFETY: the import runs alone; the classes live for good.
-    unsafe {
-        forms.add_form(&class)?;
-        forms.add_form(&bounded)?;
-        *CLASS.get() = Some(forms);
-    }
-    Ok(())
+    KNOWN.publish(module, described)
 }

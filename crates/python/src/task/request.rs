@@ -25,6 +25,11 @@ impl Request {
         }
     }
 
+    /// The same task, in this context.
+    pub fn in_context(self, context: *mut ffi::PyObject) -> Request {
+        Request { context, ..self }
+    }
+
     /// Reads the arguments; None for what asyncio's own function must look at.
     ///
     /// # Safety

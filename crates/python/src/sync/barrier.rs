@@ -1,0 +1,459 @@
+//! `Barrier`: so many tasks meet, and go on together.
+//!
+//! asyncio's code step by step, on a native condition: whoever comes takes the condition's lock, waits while those before are leaving, is counted,
+//! and waits until the last one comes. Native while the condition is a native one that nothing was done to; else
+//! asyncio's own code acts on the same fields. Its states are members of asyncio's enumeration, which is what `_state` shows.
+//!
+//! Rejected: asyncio's code on the native condition (three frames and a lambda for each wait).
+
+use super::class;
+use super::condition;
+use super::fields::{Place, plain_int};
+use super::known::{Description, known};
+use super::lock::{self, THIS, called_plainly, coroutine_for, none, plain_call};
+use super::method::{self, Method, method};
+use super::primitive::Primitive;
+use crate::coroutine::{self, CoroRef, Kind, Sent};
+use crate::door::{attribute, import};
+use crate::ffi::{
+    Python, Raised,
+    args::{Args, raise},
+    compat,
+    gil::GilCell,
+    owned::Owned,
+};
+use pyo3_ffi as ffi;
+use std::ptr;
+
+known!();
+
+/// asyncio's `_BarrierState`, in the order of the constants below, and its BrokenBarrierError.
+static STATES: GilCell<[*mut ffi::PyObject; 5]> = GilCell::new([ptr::null_mut(); 5]);
+const FILLING: usize = 0;
+const DRAINING: usize = 1;
+const RESETTING: usize = 2;
+const BROKEN: usize = 3;
+const BROKEN_ERROR: usize = 4;
+
+/// Where a coroutine keeps what it awaits inside, and the condition.
+const INSIDE: usize = 1;
+const CONDITION: usize = 2;
+
+/// `phase`: it takes the lock; it waits for those before to leave, and for the last to come.
+const ENTERS: u8 = 1;
+const BLOCKS: u8 = 2;
+const BLOCKED: u8 = 3;
+const FILLS: u8 = 4;
+const WAITS: u8 = 5;
+
+method!(Init, c"__init__", kind, init_);
+method!(Wait, c"wait", kind, wait);
+method!(Enter, c"__aenter__", kind, enter);
+method!(Exit, c"__aexit__", kind, exit);
+method!(Reset, c"reset", kind, reset);
+method!(Abort, c"abort", kind, abort);
+
+static WAIT: Kind = Kind {
+    name: c"wait",
+    qualname: c"Barrier.wait",
+    resume: waiting::<Wait>,
+    notify: None,
+};
+static ENTER: Kind = Kind {
+    name: c"__aenter__",
+    qualname: c"Barrier.__aenter__",
+    resume: waiting::<Enter>,
+    notify: None,
+};
+static EXIT: Kind = Kind {
+    name: c"__aexit__",
+    qualname: c"Barrier.__aexit__",
+    resume: exiting,
+    notify: None,
+};
+static RESET: Kind = Kind {
+    name: c"reset",
+    qualname: c"Barrier.reset",
+    resume: changing::<Reset>,
+    notify: None,
+};
+static ABORT: Kind = Kind {
+    name: c"abort",
+    qualname: c"Barrier.abort",
+    resume: changing::<Abort>,
+    notify: None,
+};
+
+unsafe fn init_(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
+    // SAFETY: the primitive lives; what is released may run a finalizer, after which the fields are written.
+    unsafe {
+        if !plain_call(call, 1) || this.mode()?.is_none() {
+            return Ok(None);
+        }
+        let parties = match plain_int(call.positional[0]) {
+            Some(parties) if parties >= 1 => parties,
+            _ => return Ok(None),
+        };
+        let condition = condition::make()?;
+        this.set(&raw mut this.cell().inner, condition.into_ptr());
+        set_state(this, FILLING);
+        let cell = this.cell();
+        (cell.limit, cell.number) = (parties, 0);
+        Ok(Some(none()))
+    }
+}
+
+unsafe fn wait(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
+    // SAFETY: the primitive lives.
+    unsafe { called_plainly(this, call, 0, &WAIT) }
+}
+
+unsafe fn enter(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
+    // SAFETY: the primitive lives.
+    unsafe { called_plainly(this, call, 0, &ENTER) }
+}
+
+unsafe fn exit(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
+    // SAFETY: the primitive lives.
+    unsafe { called_plainly(this, call, 3, &EXIT) }
+}
+
+unsafe fn reset(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
+    // SAFETY: the primitive lives.
+    unsafe { called_plainly(this, call, 0, &RESET) }
+}
+
+unsafe fn abort(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
+    // SAFETY: the primitive lives.
+    unsafe { called_plainly(this, call, 0, &ABORT) }
+}
+
+/// The condition and its lock, where native code may act.
+#[inline]
+unsafe fn acts(this: Primitive) -> Python<Option<(Primitive, Primitive)>> {
+    // SAFETY: the primitive lives, and with it its condition.
+    unsafe {
+        let inner = this.cell().inner;
+        if this.mode()?.is_none() || inner.is_null() || !condition::is_native(inner) {
+            return Ok(None);
+        }
+        let condition = Primitive::of(inner);
+        Ok(condition::acts(condition)?.map(|lock| (condition, lock)))
+    }
+}
+
+#[inline]
+unsafe fn is(this: Primitive, state: usize) -> bool {
+    // SAFETY: the primitive lives.
+    unsafe { this.cell().finished == STATES.get()[state] }
+}
+
+unsafe fn set_state(this: Primitive, state: usize) {
+    // SAFETY: the primitive lives; the states live for good, and one that a program has put there may run a finalizer.
+    unsafe {
+        let state = Owned::from_borrowed(STATES.get()[state]);
+        this.set(&raw mut this.cell().finished, state.into_ptr());
+    }
+}
+
+#[cold]
+unsafe fn broken(message: &str) -> Raised {
+    // SAFETY: the exception's class lives.
+    unsafe { raise(STATES.get()[BROKEN_ERROR], message) }
+}
+
+/// `self._cond.notify_all()`.
+unsafe fn notify_all(condition: Primitive) -> Python<()> {
+    // SAFETY: the condition is kept alive by the coroutine.
+    unsafe {
+        match condition::acts(condition)? {
+            Some(lock) => condition::everyone(condition, lock),
+            None => call(condition, c"notify_all"),
+        }
+    }
+}
+
+/// The lock is given back, and this is what comes of the coroutine.
+unsafe fn leave(condition: Primitive, sent: Python<Sent>) -> Python<Sent> {
+    // SAFETY: as above; what was raised is kept over the release.
+    unsafe {
+        let released = |condition| match condition::acts(condition)? {
+            Some(lock) => lock::release(lock),
+            None => call(condition, c"release"),
+        };
+        after(sent, || released(condition))
+    }
+}
+
+/// What a `finally` does: its own exception takes the place of what was raised.
+unsafe fn after(sent: Python<Sent>, last: impl FnOnce() -> Python<()>) -> Python<Sent> {
+    // SAFETY: an exception is set where something was raised.
+    unsafe {
+        if let Ok(Sent::Done(value)) = sent {
+            let value = Owned::from_owned(value);
+            return last().map(|()| Sent::Done(value.into_ptr()));
+        }
+        let raised = Owned::from_owned(compat::take_raised());
+        match last() {
+            Ok(()) => compat::set_raised(raised.into_ptr()),
+            Err(Raised) => {
+                let newer = compat::take_raised();
+                ffi::PyException_SetContext(newer, raised.into_ptr());
+                compat::set_raised(newer);
+            }
+        }
+        Err(Raised)
+    }
+}
+
+#[cold]
+unsafe fn call(condition: Primitive, name: &std::ffi::CStr) -> Python<()> {
+    // SAFETY: the condition is kept alive by the coroutine.
+    unsafe {
+        let method = Owned::new(ffi::PyObject_GetAttrString(
+            condition.object(),
+            name.as_ptr(),
+        ))?;
+        Owned::new(ffi::PyObject_CallNoArgs(method.as_ptr())).map(drop)
+    }
+}
+
+/// The first step of each: takes the lock, or begins to wait for it. None where it became asyncio's own.
+unsafe fn begin<M: Method>(coro: CoroRef, this: Primitive) -> Python<Option<Sent>> {
+    // SAFETY: called by a kind's code.
+    unsafe {
+        let Some((condition, lock)) = acts(this)? else {
+            let theirs = method::asyncios::<M>(&[this.object()]);
+            return Ok(Some(coroutine::become_(coro, theirs)));
+        };
+        coro.hold(
+            CONDITION,
+            Owned::from_borrowed(condition.object()).into_ptr(),
+        );
+        if lock::take(lock)? {
+            coro.cell().phase = BLOCKS;
+            return Ok(None);
+        }
+        inside(coro, coroutine_for(lock, &lock::ENTER)?);
+        coro.cell().phase = ENTERS;
+        Ok(None)
+    }
+}
+
+unsafe fn inside(coro: CoroRef, awaited: Owned) {
+    // SAFETY: called by a kind's code.
+    unsafe { coro.hold(INSIDE, awaited.into_ptr()) }
+}
+
+/// Goes on with what is awaited inside: Ok(None) once it is over.
+unsafe fn go_on(coro: CoroRef, exception: &mut Option<Owned>) -> Python<Option<Sent>> {
+    // SAFETY: called by a kind's code.
+    unsafe {
+        match coroutine::forward(coro.held(INSIDE), exception.take()) {
+            Sent::Pending(waited_for) => Ok(Some(Sent::Pending(waited_for))),
+            Sent::Done(value) => {
+                drop(Owned::from_owned(value));
+                Ok(None)
+            }
+            Sent::Raised => Err(Raised),
+        }
+    }
+}
+
+unsafe fn waiting<M: Method>(coro: CoroRef, exception: Option<Owned>) -> Sent {
+    // SAFETY: called by `drive`; the primitive is kept alive by the coroutine until it is finished.
+    unsafe {
+        let this = Primitive::of(coro.held(THIS));
+        let sent = match coro.cell().phase {
+            0 => match begin::<M>(coro, this) {
+                Ok(None) => steps(coro, this, None),
+                other => other.map(|sent| sent.unwrap_or(Sent::Raised)),
+            },
+            _ => steps(coro, this, exception),
+        };
+        sent.unwrap_or(Sent::Raised)
+    }
+}
+
+/// `wait()` from the lock on, as far as it goes.
+unsafe fn steps(coro: CoroRef, this: Primitive, mut exception: Option<Owned>) -> Python<Sent> {
+    // SAFETY: as above; the condition is kept alive by the coroutine.
+    unsafe {
+        let condition = Primitive::of(coro.held(CONDITION));
+        loop {
+            match coro.cell().phase {
+                ENTERS => {
+                    if let Some(pending) = go_on(coro, &mut exception)? {
+                        return Ok(pending);
+                    }
+                    coro.cell().phase = BLOCKS;
+                }
+                BLOCKS if is(this, DRAINING) || is(this, RESETTING) => {
+                    inside(coro, coroutine_for(condition, &condition::WAIT)?);
+                    coro.cell().phase = BLOCKED;
+                }
+                BLOCKS if is(this, BROKEN) => {
+                    return leave(condition, Err(broken("Barrier aborted")));
+                }
+                BLOCKS => match come(coro, this, condition) {
+                    Ok(true) => return done(coro, this, condition),
+                    Ok(false) => coro.cell().phase = FILLS,
+                    Err(Raised) => return gone(this, condition, Err(Raised)),
+                },
+                FILLS if is(this, FILLING) => {
+                    inside(coro, coroutine_for(condition, &condition::WAIT)?);
+                    coro.cell().phase = WAITS;
+                }
+                FILLS if is(this, BROKEN) || is(this, RESETTING) => {
+                    let error = broken("Abort or reset of barrier");
+                    return gone(this, condition, Err(error));
+                }
+                FILLS => return done(coro, this, condition),
+                waits => match go_on(coro, &mut exception) {
+                    Ok(Some(pending)) => return Ok(pending),
+                    Ok(None) => coro.cell().phase = if waits == WAITS { FILLS } else { BLOCKS },
+                    Err(Raised) if waits == WAITS => return gone(this, condition, Err(Raised)),
+                    Err(Raised) => return leave(condition, Err(Raised)),
+                },
+            }
+        }
+    }
+}
+
+/// Is counted; true for the last of the parties, who lets all of them go.
+unsafe fn come(coro: CoroRef, this: Primitive, condition: Primitive) -> Python<bool> {
+    // SAFETY: as above.
+    unsafe {
+        let cell = this.cell();
+        coro.cell().count = cell.number as u32;
+        cell.number += 1;
+        let last = cell.number == cell.limit;
+        if last {
+            set_state(this, DRAINING);
+            notify_all(condition)?;
+        }
+        Ok(last)
+    }
+}
+
+unsafe fn done(coro: CoroRef, this: Primitive, condition: Primitive) -> Python<Sent> {
+    // SAFETY: as above.
+    unsafe {
+        let index = Owned::new(ffi::PyLong_FromLong(coro.cell().count.into()));
+        gone(
+            this,
+            condition,
+            index.map(|index| Sent::Done(index.into_ptr())),
+        )
+    }
+}
+
+/// The two `finally`s: is counted no more, tells those that wait for the barrier to be empty, and gives the lock back.
+unsafe fn gone(this: Primitive, condition: Primitive, sent: Python<Sent>) -> Python<Sent> {
+    // SAFETY: as above.
+    unsafe {
+        let sent = after(sent, || {
+            this.cell().number -= 1;
+            if this.cell().number != 0 {
+                return Ok(());
+            }
+            if is(this, RESETTING) || is(this, DRAINING) {
+                set_state(this, FILLING);
+            }
+            notify_all(condition)
+        });
+        leave(condition, sent)
+    }
+}
+
+unsafe fn exiting(_: CoroRef, exception: Option<Owned>) -> Sent {
+    // SAFETY: called by `drive`.
+    unsafe {
+        match exception {
+            None => Sent::Done(none().into_ptr()),
+            Some(exception) => {
+                compat::set_raised(exception.into_ptr());
+                Sent::Raised
+            }
+        }
+    }
+}
+
+/// `reset()` and `abort()`.
+unsafe fn changing<M: Method>(coro: CoroRef, exception: Option<Owned>) -> Sent {
+    // SAFETY: as for `waiting`.
+    unsafe {
+        let this = Primitive::of(coro.held(THIS));
+        let mut exception = exception;
+        let sent = if coro.cell().phase == 0 {
+            begin::<M>(coro, this)
+        } else {
+            Ok(None)
+        };
+        let sent = match sent {
+            Ok(None) if coro.cell().phase == ENTERS => go_on(coro, &mut exception),
+            other => other,
+        };
+        let changed = match sent {
+            Ok(Some(sent)) => return sent,
+            Err(Raised) => return Sent::Raised,
+            Ok(None) => change::<M>(this),
+        };
+        let condition = Primitive::of(coro.held(CONDITION));
+        let sent = changed
+            .and_then(|()| notify_all(condition))
+            .map(|()| Sent::Done(none().into_ptr()));
+        leave(condition, sent).unwrap_or(Sent::Raised)
+    }
+}
+
+unsafe fn change<M: Method>(this: Primitive) -> Python<()> {
+    // SAFETY: as above.
+    unsafe {
+        if M::NAME == Abort::NAME {
+            set_state(this, BROKEN);
+        } else if this.cell().number <= 0 {
+            set_state(this, FILLING);
+        } else if !is(this, RESETTING) {
+            set_state(this, RESETTING);
+        }
+        Ok(())
+    }
+}
+
+/// Makes the class and adds it to the module.
+pub fn init(module: *mut ffi::PyObject) -> Python<()> {
+    let states = class::asyncios(c"asyncio.locks", c"_BarrierState")?;
+    let names = [c"FILLING", c"DRAINING", c"RESETTING", c"BROKEN"];
+    for (index, name) in names.into_iter().enumerate() {
+        // SAFETY: the import runs alone.
+        unsafe { STATES.get()[index] = attribute(&states, name)?.into_ptr() };
+    }
+    let error = attribute(&import(c"asyncio.exceptions")?, c"BrokenBarrierError")?;
+    // SAFETY: the import runs alone.
+    unsafe { STATES.get()[BROKEN_ERROR] = error.into_ptr() };
+    let described = Description {
+        module: c"asyncio.locks",
+        name: c"Barrier",
+        native: c"rondeau._core._Barrier",
+        new,
+        fields: vec![
+            (c"_loop", Place::Loop),
+            (c"_cond", Place::Inner),
+            (c"_parties", Place::Limit),
+            (c"_state", Place::State),
+            (c"_count", Place::Number),
+        ],
+        methods: vec![
+            method::of::<Init>(),
+            method::of::<Wait>(),
+            method::of::<Enter>(),
+            method::of::<Exit>(),
+            method::of::<Reset>(),
+            method::of::<Abort>(),
+        ],
+        counted_on: vec!["wait", "_block", "_release", "_wait", "_exit"],
+        derived: Vec::new(),
+    };
+    KNOWN.publish(module, described)
+}
