@@ -148,7 +148,10 @@ def test_a_future_that_was_cancelled_before_its_task_was_made_cancels_it(run):
             await asyncio.sleep(0)
         return seen
 
-    assert run(main(rondeau)) == run(main(asyncio)) == [True, "began", "ended"]
+    seen = run(main(rondeau))
+    assert seen == run(main(asyncio))
+    # Newer releases cancel the task at once, before its first step.
+    assert seen in ([True, "began", "ended"], [True])
 
 
 @pytest.mark.parametrize("wrong", [5, None, print])

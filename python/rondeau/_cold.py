@@ -290,6 +290,12 @@ async def awaited(awaitable: Any) -> Any:
     return await awaitable
 
 
+def cancels_at_once() -> bool:
+    """Whether asyncio's chained futures ask which loop runs before they cancel the other end: then it is at once."""
+    inner = futures._chain_future.__code__.co_consts  # type: ignore[attr-defined]
+    return any("_get_running_loop" in code.co_names for code in inner if getattr(code, "co_name", "") == "_call_check_cancel")
+
+
 def start_submitted(loop: Any, coro: Any, context: Any, future: Any) -> None:
     """What `run_coroutine_threadsafe` schedules, on a loop that has got a task factory of the program's meanwhile."""
 

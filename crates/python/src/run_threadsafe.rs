@@ -41,16 +41,19 @@ struct SubmissionObject {
     future: *mut ffi::PyObject,
 }
 
-/// `concurrent.futures.Future`, and asyncio's function that ends one.
+/// `concurrent.futures.Future`, asyncio's function that ends one, and whether its cancellation on the loop's own thread cancels
+/// the task at once (3.15, and later releases of 3.14) and not in the next turn.
 struct Known {
     future: *mut ffi::PyObject,
     set_state: *mut ffi::PyObject,
+    at_once: bool,
 }
 
 static TYPE: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());
 static KNOWN: GilCell<Known> = GilCell::new(Known {
     future: ptr::null_mut(),
     set_state: ptr::null_mut(),
+    at_once: false,
 });
 
 /// Whether it is one.
@@ -210,6 +213,15 @@ unsafe fn check_cancel(fields: *mut SubmissionObject, future: *mut ffi::PyObject
         }
         let task = Owned::from_borrowed((*fields).task);
         let loop_ = Owned::from_borrowed((*fields).loop_);
+        if KNOWN.get().at_once
+            && running::object()?.is_some_and(|running| running.as_ptr() == loop_.as_ptr())
+        {
+            return Owned::new(ffi::PyObject_CallMethodNoArgs(
+                task.as_ptr(),
+                names().cancel,
+            ))
+            .map(drop);
+        }
         let cancel = Owned::new(ffi::PyObject_GetAttr(task.as_ptr(), names().cancel))?;
         let name = c"call_soon_threadsafe";
         let call = Owned::new(ffi::PyObject_GetAttrString(loop_.as_ptr(), name.as_ptr()))?;
@@ -291,10 +303,15 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     let future = attribute(&import(c"concurrent.futures")?, c"Future")?.into_ptr();
     let futures = import(c"asyncio.futures")?;
     let set_state = attribute(&futures, c"_set_concurrent_future_state")?.into_ptr();
+    let at_once = cold(c"cancels_at_once", &[])?;
     // SAFETY: the slots match their numbers and the size is the instance struct's; the import runs alone.
     unsafe {
         *TYPE.get() = kind.build(ptr::null_mut())?.into_ptr().cast();
-        *KNOWN.get() = Known { future, set_state };
+        *KNOWN.get() = Known {
+            future,
+            set_state,
+            at_once: at_once.as_ptr() == ffi::Py_True(),
+        };
     }
     stand_in::add::<RunThreadsafe>(module).map(drop)?;
     Ok::<(), Raised>(())

@@ -12,7 +12,7 @@ pub use iterator::{callback, child_done, is_iterator, run_alarm};
 use crate::ffi::{Python, Raised, args::Args, compat, gil::GilCell, names::names, owned::Owned};
 use crate::future::layout::layout;
 use crate::native_loop::Loop;
-use crate::sleep::plain_seconds;
+use crate::seconds::plain_seconds;
 use crate::stand_in::{self, StandIn};
 use crate::{gather, running, task};
 use iterator::IteratorRef;
