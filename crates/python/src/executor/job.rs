@@ -18,6 +18,7 @@ use crate::native_loop::Loop;
 use crate::ready::Ready;
 use crate::stand_in::class;
 use pyo3_ffi as ffi;
+use rondeau_driver::Waker;
 use std::ffi::{c_int, c_void};
 use std::mem::offset_of;
 use std::ptr;
@@ -69,20 +70,20 @@ pub unsafe fn new(
     }
 }
 
-/// Runs it in this thread and hands it back to its loop.
+/// Runs it in this thread and hands it back to its loop; returns what wakes this, where it must be woken.
 ///
 /// # Safety
 /// The job lives and stays alive; called once.
-pub unsafe fn run(object: *mut ffi::PyObject) {
+pub unsafe fn run(object: *mut ffi::PyObject) -> Option<Waker> {
     // SAFETY: the fields change only here and in `clear`, under the GIL; each object is kept alive while it is used.
     unsafe {
         let job = object.cast::<JobObject>();
         if (*job).future.is_null() {
-            return;
+            return None;
         }
         let future = Owned::from_borrowed((*job).future);
         if as_future(&future).cell().state != State::Pending {
-            return;
+            return None;
         }
         let (function, args) = (
             Owned::from_borrowed((*job).function),
@@ -102,12 +103,12 @@ pub unsafe fn run(object: *mut ffi::PyObject) {
         drop((function, args));
         clear_slot(&raw mut (*job).function);
         clear_slot(&raw mut (*job).args);
-        if let Some(loop_) = as_future(&future).direct_loop()
-            && !loop_.parts().closed
-        {
-            ffi::Py_INCREF(object);
-            loop_.schedule(Ready::alarm(object));
+        let loop_ = as_future(&future).direct_loop()?;
+        if loop_.parts().closed {
+            return None;
         }
+        ffi::Py_INCREF(object);
+        loop_.schedule_quietly(Ready::alarm(object))
     }
 }
 

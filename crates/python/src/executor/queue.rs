@@ -14,6 +14,7 @@ use crate::ffi::{
 };
 use crate::native_loop::{Loop, loop_type};
 use pyo3_ffi as ffi;
+use rondeau_driver::Waker;
 use std::collections::VecDeque;
 use std::ffi::{c_int, c_void};
 use std::ptr::{self, NonNull};
@@ -182,12 +183,19 @@ unsafe extern "C" fn work(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> 
     // SAFETY: CPython calls this on an instance; the shared part outlives it. Items are used under the GIL only.
     unsafe {
         let shared = Arc::clone(shared(object));
+        let mut woken: Option<Waker> = None;
         loop {
             let at_hand = shared.lock().items.pop_front();
+            let waker = woken.take();
             let next = match at_hand {
-                Some(item) => Some(item),
+                Some(item) => {
+                    wake(waker);
+                    Some(item)
+                }
                 None => {
                     let thread = ffi::PyEval_SaveThread();
+                    // Not before: the loop would find the GIL taken and sleep once more.
+                    wake(waker);
                     let next = shared.wait();
                     ffi::PyEval_RestoreThread(thread);
                     next
@@ -196,19 +204,28 @@ unsafe extern "C" fn work(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> 
             let Some(item) = next else {
                 return answer::none(Ok(()));
             };
-            run(Owned::from_owned(item.0.as_ptr()));
+            woken = run(Owned::from_owned(item.0.as_ptr()));
         }
     }
 }
 
-unsafe fn run(item: Owned) {
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// Runs an item; what is then to be woken.
+unsafe fn run(item: Owned) -> Option<Waker> {
     // SAFETY: the item is kept alive.
     unsafe {
         if job::is_job(item.as_ptr()) {
-            job::run(item.as_ptr());
-        } else if Owned::new(ffi::PyObject_CallMethodNoArgs(item.as_ptr(), names().run)).is_err() {
+            return job::run(item.as_ptr());
+        }
+        if Owned::new(ffi::PyObject_CallMethodNoArgs(item.as_ptr(), names().run)).is_err() {
             ffi::PyErr_WriteUnraisable(item.as_ptr());
         }
+        None
     }
 }
 

@@ -223,6 +223,25 @@ impl Loop {
             }
         }
     }
+
+    /// Puts `ready` at the end of the agenda; returns what must be woken, where the loop is parked. For another thread that is about to
+    /// release the GIL: a loop that is woken before finds it taken and has to sleep once more.
+    ///
+    /// # Safety
+    /// As for `schedule`.
+    #[inline]
+    pub unsafe fn schedule_quietly(self, ready: Ready) -> Option<Waker> {
+        // SAFETY: as in `schedule`.
+        unsafe {
+            let parts = self.parts();
+            parts.agenda.push(ready);
+            if parts.parked {
+                parts.waker.clone()
+            } else {
+                None
+            }
+        }
+    }
 }
 
 static TYPE: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());
