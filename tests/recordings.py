@@ -3,8 +3,21 @@
 import random
 
 from rondeau.recording import Block, Event, Events, Kind, Recording, TaskInfo, Wait
+from rondeau.recording.lanes import RUNNING
 
 MS = 1_000_000
+
+
+def most_running(found):
+    """The largest number of tasks and callbacks that an analysis has running at one time."""
+    running, most = set(), 0
+    for lane, state in zip(found.segments.lane, found.segments.state, strict=True):
+        if state == RUNNING:
+            running.add(lane)
+        else:
+            running.discard(lane)
+        most = max(most, len(running))
+    return most
 
 
 class Maker:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from recordings import kitchen
+from recordings import kitchen, most_running
 from rondeau.recording import Recording, analyse
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -231,6 +231,7 @@ def test_the_examples_stories(tmp_path, example, stdin, at_once):
     assert done.returncode == 0, done.stderr
     found = analyse(Recording.load(tmp_path / example.replace(".py", ".rondeau")))
     assert found.most_at_once >= at_once
+    assert most_running(found) == 1
     for lane in found.lanes:
         assert lane.running + lane.ready + lane.waited == lane.lifetime
         assert lane.outcome != "pending"

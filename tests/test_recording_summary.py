@@ -123,6 +123,24 @@ def test_a_program_without_a_loop_is_told_so():
     assert summary(Recording(program="/a/b.py")) == "b.py: no event was recorded: it ran no loop of Rondeau's meanwhile."
 
 
+def test_two_loops_are_told_apart():
+    m = Maker("/app/two.py", loops=["MainThread", "mail"])
+    one, two = m.task("one"), m.task("two")
+    m.event(Kind.RUN, one)
+    m.event(Kind.RUN, two, loop=1)
+    m.at(10)
+    m.event(Kind.DONE, one)
+    m.event(Kind.DONE, two, loop=1)
+    m.event(Kind.PARK, loop=1)
+    m.at(30)
+    m.event(Kind.UNPARK, loop=1)
+    lines = summary(m.made()).splitlines()
+    assert "The loop of MainThread, 10.0 ms:" in lines
+    assert "The loop of mail, 30.0 ms:" in lines
+    assert "  idled          20.0 ms  66.7%   nothing was ready" in lines
+    assert "In all 2 tasks in 2 steps, 0 callbacks." in lines
+
+
 def test_many_tasks_take_no_more_lines():
     text = summary(crowd(300, 8))
     assert len(text.splitlines()) < 40

@@ -40,8 +40,8 @@ HEAD = struct.Struct("<12sHHQQQQI")
 CHECK = struct.Struct("<I")
 START = HEAD.size + CHECK.size
 
-MOST_EVENTS = 1 << 25  # 33 million, 800 MB: more than anybody looks at
-MOST_TABLES = 1 << 29  # bytes of JSON
+MOST_EVENTS = 1 << 24  # 17 million, 400 MB: more than anybody looks at
+MOST_TABLES = 1 << 27  # bytes of JSON: half a million tasks
 DENSEST = 1032  # to one: zlib cannot compress better
 
 

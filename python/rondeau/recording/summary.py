@@ -66,6 +66,8 @@ def _loops(found: Analysis) -> list[str]:
         rows.append(("was blocked", loop.blocked, note))
         lines.append(f"{title}, {duration(total)}:")
         lines += [f"  {what:<12}{duration(ns):>10} {ns / max(total, 1):>6.1%}   {note}" for what, ns, note in rows]
+    if len(found.loops) > 1:
+        lines.append(f"In all {_work(found)}.")
     return lines
 
 
