@@ -1,6 +1,7 @@
 """create_connection: several addresses, happy eyeballs, where from, errors of all; on addresses that a resolver makes up."""
 
 import asyncio
+import gc
 import io
 import socket
 import sys
@@ -234,6 +235,25 @@ def test_cancelled_as_the_winner_connects(loop_factory, monkeypatch):
 
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         assert runner.run(main()) or loop_factory is not rondeau.new_event_loop
+
+
+@pytest.mark.parametrize("options", [{}, {"happy_eyeballs_delay": 0.01}])
+def test_a_failure_is_no_cycle(compare, options):
+    """The error goes with its last reference, and does not wait for the collector."""
+
+    async def body(note):
+        loop = asyncio.get_running_loop()
+        gc.collect()
+        gc.disable()
+        try:
+            try:
+                await loop.create_connection(Recorder, "127.0.0.1", unused(), **options)
+            except OSError as error:
+                note([type(other).__name__ for other in gc.get_referrers(error) if isinstance(other, list | tuple)])
+        finally:
+            gc.enable()
+
+    compare(body)
 
 
 def test_what_connects_after_a_race_is_not_its_own(run, monkeypatch):

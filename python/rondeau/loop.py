@@ -365,7 +365,9 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
     _races: Any = None
 
     async def _connect_sock(self, *args: Any) -> socket.socket:
-        sock: socket.socket = await super()._connect_sock(*args)  # type: ignore[misc]
+        connecting: Any = super()._connect_sock(*args)  # type: ignore[misc]
+        del args  # With the list of exceptions, whose tracebacks lead here.
+        sock: socket.socket = await connecting
         if self._races is not None:
             self._races.note(sock)
         return sock
