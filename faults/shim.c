@@ -9,6 +9,8 @@
  *     BURIED closes. Whoever uses a number after its end, or closes it a second time, is caught in the act instead of only where
  *     chance gave the number to another connection.
  *  3. Notes each such use: the kind, the number and the stack.
+ *  4. Does the same to what is asked of the kernel without a call: an entry of an io_uring's submission queue. The n-th becomes a
+ *     NOP that completes with the given errno (IORING_NOP_INJECT_RESULT, Linux 6.11), so the kernel itself makes the completion.
  *
  * What CPython and the Rust code call are libc's symbols, the raw syscall(2) of epoll_pwait2, io_uring and pidfd_open included.
  * A forked child is left alone: with vfork it shares this memory, so each hook asks for the process first.
@@ -21,6 +23,7 @@
 #include <errno.h>
 #include <execinfo.h>
 #include <fcntl.h>
+#include <linux/io_uring.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -30,10 +33,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #define KINDS(X)                                                                                                       \
@@ -41,7 +46,7 @@
     X(getsockname) X(getpeername) X(recv) X(send) X(recvfrom) X(sendto) X(sendmsg) X(recvmsg) X(sendfile) X(read)      \
     X(write) X(pread) X(pwrite) X(open) X(close) X(pipe) X(fcntl) X(ioctl) X(fstat) X(lseek) X(eventfd)                \
     X(epoll_create) X(epoll_add) X(epoll_mod) X(epoll_del) X(epoll_wait) X(io_uring_setup) X(io_uring_enter)           \
-    X(io_uring_register) X(mmap) X(pidfd_open) X(fork)
+    X(io_uring_register) X(io_uring_file) X(io_uring_send) X(io_uring_close) X(mmap) X(pidfd_open) X(fork)
 
 enum kind {
 #define X(name) K_##name,
@@ -302,6 +307,68 @@ int ioctl(int fd, unsigned long request, ...)
     return hit ? fail(hit) : real(fd, request, argument);
 }
 
+/* The rings that were made, by descriptor. */
+enum { RINGS = 1024, NO_SQARRAY = 1 << 16, INJECT = 1 };
+static struct ring {
+    struct io_uring_params params;
+    char *queue;
+    struct io_uring_sqe *entries;
+} rings[RINGS];
+
+void *mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    void *made = (void *)syscall(SYS_mmap, address, size, protection, flags, fd, offset);
+    if (made != MAP_FAILED && fd >= 0 && fd < RINGS && rings[fd].params.sq_entries) {
+        if (offset == IORING_OFF_SQ_RING) rings[fd].queue = made;
+        if (offset == IORING_OFF_SQES) rings[fd].entries = made;
+    }
+    return made;
+}
+
+/* Makes the entry fail, or move one byte where it would move more. */
+static void spoil(struct io_uring_sqe *entry, int hit)
+{
+    __u64 who = entry->user_data;
+    if (hit == SHORT) {
+        int moves = entry->opcode == IORING_OP_READ || entry->opcode == IORING_OP_WRITE || entry->opcode == IORING_OP_SEND;
+        if (moves && entry->len > 1) entry->len = 1;
+        return;
+    }
+    if (entry->opcode == IORING_OP_CLOSE) syscall(SYS_close, entry->fd); /* The number is free even where close fails. */
+    memset(entry, 0, sizeof *entry);
+    entry->opcode = IORING_OP_NOP;
+    entry->rw_flags = INJECT;
+    entry->len = (__u32)-hit;
+    entry->user_data = who;
+}
+
+/* Whether this kernel completes a NOP with what it is told; an older one is not asked to. */
+static int injects(void)
+{
+    static int answer = -1;
+    struct utsname name;
+    int major = 0, minor = 0;
+    if (answer < 0 && uname(&name) == 0 && sscanf(name.release, "%d.%d", &major, &minor) == 2)
+        answer = major > 6 || (major == 6 && minor >= 11);
+    return answer > 0;
+}
+
+static void look_at_entries(int fd, unsigned count)
+{
+    if (!on || !injects() || fd < 0 || fd >= RINGS || !rings[fd].queue || !rings[fd].entries) return;
+    struct io_sqring_offsets *at = &rings[fd].params.sq_off;
+    char *queue = rings[fd].queue;
+    unsigned head = *(unsigned *)(queue + at->head), tail = *(unsigned *)(queue + at->tail);
+    unsigned mask = *(unsigned *)(queue + at->ring_mask);
+    for (; count && head != tail; count--, head++) {
+        unsigned place = head & mask;
+        if (!(rings[fd].params.flags & NO_SQARRAY)) place = ((unsigned *)(queue + at->array))[place];
+        int asked = rings[fd].entries[place].opcode;
+        int hit = strike(asked == IORING_OP_SEND ? K_io_uring_send : asked == IORING_OP_CLOSE ? K_io_uring_close : K_io_uring_file);
+        if (hit) spoil(&rings[fd].entries[place], hit);
+    }
+}
+
 long syscall(long number, ...)
 {
     REAL(syscall, long, long, ...);
@@ -320,8 +387,14 @@ long syscall(long number, ...)
         if (kind != K_io_uring_setup && kind != K_pidfd_open && stale(kind, (int)a[0])) return -1;
         int hit = strike(kind);
         if (hit) return fail(hit);
+        if (kind == K_io_uring_enter) look_at_entries((int)a[0], (unsigned)a[1]);
     }
-    return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    long result = real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    if (kind == K_io_uring_setup && result >= 0 && result < RINGS) {
+        memset(&rings[result], 0, sizeof rings[result]);
+        rings[result].params = *(struct io_uring_params *)a[1];
+    }
+    return result;
 }
 
 /* What shim.py calls. */

@@ -51,6 +51,9 @@ PLAUSIBLE = {
     "io_uring_setup": [*FULL, errno.ENOMEM, errno.ENOSYS, errno.EPERM],
     "io_uring_enter": [errno.EINTR, errno.EAGAIN, errno.EBUSY],
     "io_uring_register": MEMORY,
+    "io_uring_file": [errno.EIO, errno.ENOSPC, errno.ENOMEM, errno.EINTR, SHORT],
+    "io_uring_send": [errno.EPIPE, errno.ECONNRESET, errno.ENOBUFS, errno.EINTR, errno.EAGAIN, SHORT],
+    "io_uring_close": [errno.EIO, errno.EINTR],
     "pidfd_open": [*FULL, errno.ENOSYS],
     "fork": [errno.EAGAIN],
 }

@@ -46,7 +46,7 @@ def told(fault: tuple[str, int, int]) -> str:
 
 def is_invisible(call: str, index: int, number: int) -> bool:
     """Whether the loop must make up for it, so that the program sees nothing. sendfile has a fallback for its first call."""
-    if call in ("close", "fork", "write") or (call, number) == ("io_uring_enter", errno.EBUSY):
+    if call in ("close", "io_uring_close", "fork", "write") or (call, number) == ("io_uring_enter", errno.EBUSY):
         return False
     if call == "sendfile" and number in (errno.ENOSYS, errno.EINVAL):
         return index == 0

@@ -17,6 +17,7 @@ SCENARIOS: dict[str, Scenario] = {
     for scenario in [
         tcp.streams,
         tcp.twenty_clients,
+        tcp.told_together,
         tcp.protocols,
         tcp.buffered,
         tcp.half_close,
@@ -34,6 +35,7 @@ SCENARIOS: dict[str, Scenario] = {
         other.executor,
         other.sendfile,
         other.sock_sendfile,
+        other.files,
         other.threads,
         other.signals,
     ]

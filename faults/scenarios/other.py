@@ -7,6 +7,7 @@ import socket
 import tempfile
 import threading
 
+import rondeau
 from wire import Wire, all_of, serving
 
 from .tcp import Peer
@@ -49,6 +50,22 @@ async def executor(wire: Wire) -> None:
     if results != [number**2 for number in range(6)]:
         wire.wrong.append(f"executor: {results}")
     await loop.getaddrinfo("127.0.0.1", 80)
+
+
+async def files(wire: Wire) -> None:
+    """Files through the loop: several at once, so that their operations are asked for together."""
+    pattern = wire.pattern(1, 70_000)
+
+    async def one(name: str) -> None:
+        async with rondeau.open(name, "wb") as file:
+            await file.write(pattern)
+        async with rondeau.open(name, "rb") as file:
+            got = await file.read()
+        if got != pattern:
+            wire.wrong.append(f"files: {len(got)} bytes, and not what was written")
+
+    with tempfile.TemporaryDirectory() as folder:
+        await all_of(*(wire.steps(one(f"{folder}/{number}")) for number in range(3)))
 
 
 async def sendfile(wire: Wire) -> None:

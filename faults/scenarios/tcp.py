@@ -60,6 +60,37 @@ async def twenty_clients(wire: Wire) -> None:
         await all_of(*(wire.steps(client(wire, number, size, asyncio.open_connection(*address))) for number in range(20)))
 
 
+async def told_together(wire: Wire) -> None:
+    """Six connections are written to in one callback, so that what is due leaves in one system call; three rounds."""
+    size, ours, all_are_here = 3_000, [], asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ours.append(writer)
+        if len(ours) == 6:
+            all_are_here.set()
+        try:
+            await reader.read()
+        finally:
+            await close(writer)
+
+    async def tell() -> None:
+        await all_are_here.wait()
+        for part in range(3):
+            for writer in ours:
+                writer.write(wire.pattern(0, size)[part * 1000 : part * 1000 + 1000])
+            await asyncio.sleep(0)
+
+    async def one(address) -> None:
+        reader, writer = await asyncio.open_connection(*address)
+        try:
+            wire.check(0, size, await reader.readexactly(size), "client")
+        finally:
+            await close(writer)
+
+    async with serving(await asyncio.start_server(handle, "127.0.0.1", 0)) as address:
+        await all_of(wire.steps(tell()), *(wire.steps(one(address)) for _ in range(6)))
+
+
 class Peer(asyncio.Protocol):
     """One end of a connection. `done` ends with the connection, as it ended."""
 
