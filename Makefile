@@ -16,7 +16,7 @@ TYPED := python/rondeau tests/typing examples
 # Test runs of one Python: both drivers, unless told. `default` leaves the choice to the probe.
 DRIVERS ?= default epoll
 
-.PHONY: help run build test test-rust test-python differential conformance upstream faults page soak valgrind asan refcounts ecosystem check format bench bench-rust clean
+.PHONY: help run build test test-rust test-python differential quiet conformance upstream faults page soak valgrind asan refcounts ecosystem check format bench bench-rust clean
 
 help:
 	@echo 'make run          build, then cook the kitchen in Python, with a page of who waited for what, and in Rust'
@@ -25,6 +25,7 @@ help:
 	@echo 'make test-rust    only these'
 	@echo 'make test-python  only these; TESTS="tests/test_tcp.py -k echo" picks some'
 	@echo 'make differential 100,000 random programs with asyncio and with the native names; PROGRAMS=1000 for fewer'
+	@echo 'make quiet        10,000 runs of a loop beside processes that compute: the watchdog reports nothing; RUNS=1000 for fewer'
 	@echo 'make upstream     the test suites of aiohttp, anyio, uvicorn, websockets and Tornado, on Rondeau; ONLY="anyio" picks one'
 	@echo 'make conformance  the own asyncio tests of the interpreter, on Rondeau; ONLY="test_events" picks some, NATIVE=1 tests all that is native'
 	@echo 'make faults       fail each system call in turn and look at what is left; FAULTS="--only streams --call accept" picks some'
@@ -92,6 +93,10 @@ upstream: build
 # The limit of a minute a test is not for this one.
 differential: build
 	PROGRAMS=$(or $(PROGRAMS),100000) $(PYTHON) -m pytest --quiet -o faulthandler_timeout=0 tests/test_native_differential.py
+
+# Some minutes: eight processes a processor compute meanwhile.
+quiet: build
+	RUNS=$(or $(RUNS),10000) $(PYTHON) -m pytest --quiet -o faulthandler_timeout=0 tests/test_watchdog_fooled.py
 
 conformance: build
 	$(PYTHON) conformance/run.py $(if $(NATIVE),--native) $(foreach text,$(ONLY),--only $(text))

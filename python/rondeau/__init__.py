@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from ._output import stderr as stderr
     from ._output import stdout as stdout
     from ._path import Path as Path
+    from ._watchdog import watchdog as watchdog
     from .policy import EventLoopPolicy as EventLoopPolicy
     from .recorder import dump as dump
     from .recorder import flight_recorder as flight_recorder
@@ -70,6 +71,7 @@ _OWN = {
     "stdin": "_input",
     "stderr": "_output",
     "stdout": "_output",
+    "watchdog": "_watchdog",
 }
 
 # EventLoopPolicy is left out on purpose: `from rondeau import *` must not fail once Python has no policies.

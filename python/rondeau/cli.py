@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rondeau._watchdog import Watchdog
     from rondeau.program import Program
 
 USAGE = """\
@@ -21,6 +22,7 @@ usage: python -m rondeau run FILE [ARG...]        run a program as python would,
        python -m rondeau run -c CODE [ARG...]
        python -m rondeau run - [ARG...]           the program is read from standard input
        python -m rondeau run --native ...         the same, and asyncio's names are Rondeau's native ones
+       python -m rondeau run --watchdog[=S] ...   the same, and what blocks the loop for S seconds (0.1) is named in the log
        python -m rondeau trace [--out PATH] [--open] FILE [ARG...]
                                                   run it, then tell who ran, who waited and what blocked: a summary,
                                                   a page, a trace for Perfetto; -m, -c, - and --native as with run
@@ -106,9 +108,23 @@ def chosen(words: list[str]) -> tuple[Callable[[], None], Program, str] | None:
     from rondeau import native, program
 
     put_in_place = native.install_loop
-    if words[:1] == ["--native"]:
-        put_in_place = native.install
+    watchdog = None
+    while words and words[0].startswith("--"):
+        match words[0].partition("="):
+            case ["--native", "", ""]:
+                put_in_place = native.install
+            case ["--watchdog", equals, seconds]:
+                from rondeau import _watchdog
+
+                try:
+                    watchdog = _watchdog.from_text(seconds if equals else "0.1", "--watchdog")
+                except ValueError as error:
+                    fail(str(error))
+            case _:
+                break
         words = words[1:]
+    if watchdog is not None:
+        put_in_place = _and_watch(put_in_place, watchdog)
     match words:
         case ["-h" | "--help", *_]:
             print(USAGE, end="")
@@ -128,6 +144,14 @@ def chosen(words: list[str]) -> tuple[Callable[[], None], Program, str] | None:
         case [path, *arguments]:
             return put_in_place, program.path(path, arguments), path
     raise AssertionError("every list of words is one of these")
+
+
+def _and_watch(put_in_place: Callable[[], None], watchdog: Watchdog) -> Callable[[], None]:
+    def both() -> None:
+        put_in_place()
+        watchdog.start()
+
+    return both
 
 
 def fail(reason: str) -> NoReturn:

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     Ts = TypeVarTuple("Ts")
 
 
+# Whether the environment asks for a watchdog, which is then started with the first loop.
+_WATCHDOG = os.environ.get("RONDEAU_WATCHDOG", "0") not in ("", "0")
+
 # What native functions do without asking the loop's methods.
 _HOT = (
     "call_soon",
@@ -117,7 +120,8 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
     thread runs it.
 
     Raises:
-        ValueError: `RONDEAU_DRIVER` is set to something else than `epoll` or `uring`.
+        ValueError: `RONDEAU_DRIVER` is set to something else than `epoll` or `uring`, or `RONDEAU_WATCHDOG` to something else
+            than a number of seconds, `auto` or 0.
         OSError: the process has no descriptors left.
 
     >>> import asyncio, rondeau
@@ -154,6 +158,10 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
     )
 
     def __init__(self) -> None:
+        if _WATCHDOG:
+            from . import _watchdog
+
+            _watchdog.from_environment()
         super().__init__(_Kernel(self))  # type: ignore[arg-type]
         if type(self) is not EventLoop:
             self._look_at_methods(())

@@ -1,5 +1,5 @@
 //! When something runs: the agenda, the timers, the inbox of other threads, the clock, and the pace of asking the kernel. And what
-//! happened (`record`).
+//! happened (`record`), and what holds a loop up (`stall`).
 //!
 //! All of it is generic over a small handle `H` that says what to run. Nothing in here ever calls a handle or drops
 //! one on its own: removal returns it, because running or dropping it may re-enter the loop. One turn, as both faces
@@ -41,6 +41,7 @@ mod inbox;
 mod order;
 mod pace;
 pub mod record;
+mod stall;
 mod time;
 mod timers;
 
@@ -48,5 +49,6 @@ pub use agenda::Agenda;
 pub use clock::Clock;
 pub use inbox::Inbox;
 pub use pace::{Pace, Park};
+pub use stall::{Beat, Held, Sight, Stall, Verdict};
 pub use time::Time;
 pub use timers::{TimerKey, Timers};

@@ -48,6 +48,7 @@ mod to_thread;
 mod transport;
 mod wait;
 mod wait_for;
+mod watchdog;
 
 use crate::ffi::{Python, args::raise, names};
 use pyo3_ffi as c;
@@ -83,6 +84,7 @@ fn fill(module: *mut c::PyObject) -> Python<()> {
     streams::init(module)?;
     files::init(module)?;
     recorder::init()?;
+    watchdog::init(module)?;
     Ok(())
 }
 

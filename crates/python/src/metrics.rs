@@ -10,6 +10,7 @@
 //! Rejected: a time stamp in each item of the agenda (16 bytes an item for 8, and 24 ns a callback); the length of turns that
 //! asked the kernel, which is free, but misses what a task does in the turn after the one that woke it.
 
+use rondeau_core::Beat;
 use rondeau_driver::clock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -20,6 +21,8 @@ const SMALLEST: u32 = 10;
 
 /// The figures. Times are nanoseconds of `rondeau_driver::clock::monotonic`.
 pub struct Metrics {
+    /// Grows by 2 with each item that begins; odd while the loop waits in the kernel or does not run: a watchdog's `Beat`.
+    word: AtomicU64,
     /// Turns that were taken.
     pub turns: AtomicU64,
     /// Times that the kernel was asked.
@@ -65,6 +68,7 @@ impl Metrics {
     /// Nothing has happened.
     pub fn new() -> Metrics {
         Metrics {
+            word: AtomicU64::new(1),
             turns: AtomicU64::new(0),
             asks: AtomicU64::new(0),
             waits: AtomicU64::new(0),
@@ -136,6 +140,32 @@ impl Metrics {
         if until != 0 && until < now {
             self.watched_until.store(0, Relaxed);
             self.probe_since.store(0, Relaxed);
+        }
+    }
+
+    /// An item begins: a callback, a step, what a socket's readiness leads to.
+    #[inline]
+    pub fn begin_item(&self) {
+        self.word.store(self.word.load(Relaxed) + 2, Relaxed);
+    }
+
+    /// The thread is about to let go of the GIL to ask the kernel, or the loop ends: until `resume` nothing holds it up.
+    #[inline]
+    pub fn rest(&self) {
+        self.word.store(self.word.load(Relaxed) | 1, Relaxed);
+    }
+
+    /// It has the GIL again.
+    #[inline]
+    pub fn resume(&self) {
+        self.word.store((self.word.load(Relaxed) | 1) + 1, Relaxed);
+    }
+
+    /// What a watchdog sees.
+    pub fn beat(&self) -> Beat {
+        Beat {
+            word: self.word.load(Relaxed),
+            turns: self.turns.load(Relaxed),
         }
     }
 

@@ -86,7 +86,7 @@ def base(out: str, name: str) -> str:
 
 def trace(chosen: Options, program: str, run: Callable[[], None]) -> None:
     """Run it with the recorder on. `program`: what the files are called after; `run` raises what the program raises."""
-    from rondeau import recorder
+    from rondeau import _watchdog, recorder
 
     path = base(chosen.out, os.path.splitext(os.path.basename(program.rstrip("/")))[0] or "program")
     process = os.getpid()
@@ -95,6 +95,7 @@ def trace(chosen: Options, program: str, run: Callable[[], None]) -> None:
     def report() -> None:
         if os.getpid() != process:  # A child that forked and came to its own end.
             return
+        watchdog.stop()
         try:
             recording = recorder.recording(since)
             recorder.stop()
@@ -111,6 +112,7 @@ def trace(chosen: Options, program: str, run: Callable[[], None]) -> None:
                 exec("raise KeyboardInterrupt")
 
     since = recorder.start(CAPACITY)
+    watchdog = _watchdog.watchdog("auto", log=False).start()
     atexit.register(report)
     try:
         run()

@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::native_loop::{
     Loop, LoopObject, Parts, descriptors::Descriptors, loop_type, outbox::Outbox, set_loop_type,
 };
-use crate::{datagrams, errors, sock_calls, transport};
+use crate::{datagrams, errors, sock_calls, transport, watchdog};
 use pyo3_ffi as ffi;
 use rondeau_core::{Agenda, Clock, Pace, Timers};
 use rondeau_driver::{Choice, Driver};
@@ -168,6 +168,7 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
     unsafe {
         let kind = ffi::Py_TYPE(object);
         ffi::PyObject_GC_UnTrack(object.cast());
+        watchdog::forget(Loop::from_object(object));
         clear(object);
         Loop::from_object(object).empty();
         let free = (*kind).tp_free.unwrap_or(ffi::PyObject_GC_Del);
@@ -180,10 +181,11 @@ unsafe extern "C" fn run(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *
     // SAFETY: CPython calls this on an instance, which the reference keeps alive while it runs.
     unsafe {
         let alive = Owned::from_borrowed(object);
-        match turn::run(Loop::from_object(alive.as_ptr())) {
-            Ok(()) => answer::none(Ok(())),
-            Err(Raised) => ptr::null_mut(),
-        }
+        let loop_ = Loop::from_object(alive.as_ptr());
+        watchdog::enter(loop_);
+        let done = turn::run(loop_);
+        watchdog::leave(loop_);
+        answer::none(done)
     }
 }
 

@@ -33,7 +33,7 @@ pub unsafe fn run(loop_: Loop) -> Python<()> {
     // SAFETY: the caller's contract; each borrow of the parts ends before Python runs.
     unsafe {
         let metrics = loop_.parts().metrics.clone();
-        metrics.begin(rondeau_driver::thread_number());
+        metrics.begin(rondeau_driver::thread::number());
         let done = turns(loop_);
         metrics.end();
         done
@@ -88,10 +88,12 @@ unsafe fn turn(loop_: Loop) -> Python<()> {
 unsafe fn run_batch(loop_: Loop, batch: usize) -> Python<()> {
     // SAFETY: as in `run`.
     unsafe {
+        let metrics = &*Arc::as_ptr(&loop_.parts().metrics);
         for _ in 0..batch {
             let Some(ready) = loop_.parts().agenda.pop() else {
                 break;
             };
+            metrics.begin_item();
             if loop_.parts().debug | recorder::is_on() {
                 super::slow::watched(loop_, ready, run_one)?;
             } else {
@@ -227,11 +229,13 @@ unsafe fn ask_kernel(loop_: Loop, timeout: Option<Duration>) -> Python<()> {
         }
         let events = loop_.events();
         (*metrics).ask(waits);
+        (*metrics).rest();
         let thread = ffi::PyEval_SaveThread();
         let waited = driver.park(events, timeout);
         (*metrics).answer(waits);
         ffi::PyEval_RestoreThread(thread);
         loop_.parts().parked = false;
+        (*metrics).resume();
         if recorder::is_on() {
             recorder::unparked(loop_, timeout);
         }
