@@ -54,6 +54,14 @@ PROGRAMS = {
         os.wait()
         asyncio.run(asyncio.sleep(0.001))
     """,
+    "blocks.py": """
+        import asyncio, time
+        async def nap():
+            time.sleep(0.3)
+        async def main():
+            await asyncio.gather(asyncio.sleep(0.01), nap())
+        asyncio.run(main())
+    """,
     "silent.py": "import os, sys\nos.close(2)",
     "plain.py": "print(1)",
 }
@@ -98,6 +106,16 @@ def test_a_program_runs_as_ever_and_its_story_comes_afterwards(folder):
     found = analyse(loaded)
     assert found.most_at_once == 2
     assert {lane.outcome for lane in found.lanes} == {"done"}
+
+
+def test_the_line_that_blocks_is_named(folder):
+    done = start(folder, "trace", "blocks.py")
+    (line,) = [line for line in done.stderr.splitlines() if "blocks.py:4, in task nap" in line]
+    assert "somewhere" not in line
+    assert "To do: let blocks.py:4 run in a thread" in done.stderr
+    (held,) = [held for held in analyse(Recording.load(folder / "blocks.rondeau")).held if held.line == 4]
+    assert held.caught
+    assert "time.sleep(0.3)" in held.stack
 
 
 def test_a_program_that_fails_is_recorded_and_fails(folder):

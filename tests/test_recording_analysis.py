@@ -184,6 +184,7 @@ def test_a_watchdogs_find_and_the_step_it_saw_are_one():
     m.block(290, "/app/app.py", 12, "the stack", task)  # It began to count a little later, and told a little later.
     m.at(400)
     m.block(50, "/app/other.py", 3)
+    m.block(50, "", 0)  # Short, and nothing is known of it.
     m.park()
     found = analyse(m.made())
     sums_hold(found)

@@ -220,6 +220,8 @@ class _Walk:
     def catch(self, number: int, time: int, index: int) -> None:
         """A watchdog's find."""
         block = self.recording.blocks[index]
+        if not block.file and block.duration < self.result.threshold:
+            return  # Short, and nothing to point at.
         began = max(time - block.duration, 0)
         self.caught.append(Held(began, time - began, number, block.task, block.file, block.line, block.stack, caught=True))
 
