@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from ._output import stdout as stdout
     from ._path import Path as Path
     from ._watchdog import watchdog as watchdog
+    from ._watch import watch as watch
     from .policy import EventLoopPolicy as EventLoopPolicy
     from .recorder import dump as dump
     from .recorder import flight_recorder as flight_recorder
@@ -72,6 +73,7 @@ _OWN = {
     "stderr": "_output",
     "stdout": "_output",
     "watchdog": "_watchdog",
+    "watch": "_watch",
 }
 
 # EventLoopPolicy is left out on purpose: `from rondeau import *` must not fail once Python has no policies.

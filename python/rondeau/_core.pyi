@@ -184,6 +184,22 @@ def file_replace(path: Path, data: ReadableBuffer, mode: int = -1, sync: bool = 
 def file_fault(loop: EventLoop, name: str, errno: int, after: int = 0, /) -> None:
     """For tests: the operation of that name ("read", "file_open", "*") fails, after so many of them."""
 
+Watch = Any  # a capsule
+WatchChange = tuple[int, bytes, bytes | None, bool]
+
+def watch_begin(path: Path, recursive: bool, /) -> Watch:
+    """Begin to watch what changes under a path; walks through its folders."""
+
+def watch_fileno(watcher: Watch, /) -> int: ...
+def watch_read(watcher: Watch, /) -> tuple[list[WatchChange], int, int, int]:
+    """Changes, without blocking; whether to scan next; whether half a move waits for the other; whether it has ended."""
+
+def watch_scan(watcher: Watch, /) -> list[WatchChange]:
+    """Watch the new folders and tell what is in them; blocks."""
+
+def watch_settle(watcher: Watch, /) -> list[WatchChange]: ...
+def watch_end(watcher: Watch, /) -> None: ...
+
 class TlsProtocol:
     # In front of asyncio.sslproto.SSLProtocol; the fields are those that its code names.
     _app_protocol: Any

@@ -44,6 +44,7 @@ pub mod socket;
 pub mod thread;
 mod together;
 mod waker;
+pub mod watch;
 pub mod work;
 
 pub use addr::SockAddr;

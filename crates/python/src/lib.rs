@@ -49,6 +49,7 @@ mod transport;
 mod wait;
 mod wait_for;
 mod watchdog;
+mod watching;
 
 use crate::ffi::{Python, args::raise, names};
 use pyo3_ffi as c;
@@ -135,6 +136,7 @@ pub unsafe extern "C" fn PyInit__core() -> *mut c::PyObject {
     ];
     methods.extend(files::functions());
     methods.extend(recorder::METHODS);
+    methods.extend(watching::functions());
     let methods = ffi::types::table_of(methods);
     let definition = Box::leak(Box::new(c::PyModuleDef {
         m_base: c::PyModuleDef_HEAD_INIT,

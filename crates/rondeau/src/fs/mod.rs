@@ -30,6 +30,7 @@ mod names;
 mod open_options;
 pub(crate) mod operation;
 pub(crate) mod sequence;
+pub mod watch;
 mod whole;
 
 pub use directories::{DirEntry, create_dir, create_dir_all, read_dir, remove_dir, remove_dir_all};
