@@ -11,7 +11,7 @@ Every dish is active work, a wait, and a resumption. The waits are real, one of 
     dessert   a person's input       you say what goes on the cake: type it, or pipe it in
 
 The chef is the event loop: one thread, so one pair of hands. The assistants are a thread pool; they stand
-beside the things that can only be waited for by standing there (the oven, the fridge, the guest). At the
+beside the things that can only be waited for by standing there (the oven, the fridge). At the
 end the kitchen adds up how long the dishes waited and compares it with the clock on the wall.
 """
 
@@ -26,6 +26,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+import rondeau
 
 SOUP, ROAST, SALAD = 5, 4, 2  # Minutes that each wait takes. How long dessert's takes is up to you.
 
@@ -115,7 +117,10 @@ async def salad(kitchen: Kitchen) -> str:
 async def dessert(kitchen: Kitchen) -> str:
     kitchen.work("dessert", "bakes the cake, asks: what shall go on it?")
     with kitchen.waiting("dessert"):
-        topping = (await asyncio.to_thread(sys.stdin.readline)).strip() or "icing sugar"
+        try:
+            topping = (await rondeau.ainput()).strip() or "icing sugar"
+        except EOFError:  # Nobody is there to ask.
+            topping = "icing sugar"
     kitchen.work("dessert", "decorates it")
     return f"cake with {topping}"
 

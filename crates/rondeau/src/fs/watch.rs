@@ -90,7 +90,8 @@ impl Watch {
             let read = self.socket.call(self.socket.reading(), |_| {
                 let mut watcher = lock(&self.watcher);
                 let changes = watcher.read()?;
-                if changes.is_empty() && !watcher.has_found() && !watcher.ended() {
+                let news = watcher.has_found() || watcher.ended();
+                if changes.is_empty() && !news && watcher.half_moved() == half_moved {
                     return Err(ErrorKind::WouldBlock.into());
                 }
                 Ok(changes)
