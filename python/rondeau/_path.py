@@ -24,7 +24,8 @@ import tempfile
 from functools import partial
 from itertools import islice
 
-from . import _core
+from . import _core, files
+from ._open import open as _open
 from .loop import EventLoop
 
 TYPE_CHECKING = False
@@ -448,17 +449,7 @@ class Path:
     async def read_bytes(self) -> bytes:
         if not _native():
             return await _ask(self._path.read_bytes)
-        found = await _core.file_read(str(self._path))
-        if isinstance(found, bytes):
-            return found
-        begun, file, length = found
-        pieces = [begun]
-        try:
-            while piece := await file.read(max(length - sum(map(len, pieces)), 65536)):
-                pieces.append(piece)
-        finally:
-            file.drop()
-        return b"".join(pieces)
+        return await files.read_bytes(str(self._path))
 
     async def write_bytes(self, data: Buffer) -> int:
         """Write `data` in place of what is there; return how many bytes."""
@@ -508,8 +499,7 @@ class Path:
         newline: str | None = None,
     ) -> Any:
         """`rondeau.open` of this path: to be awaited, or entered with `async with`."""
-        package: Any = sys.modules["rondeau"]
-        return package.open(self._path, mode, buffering, encoding, errors, newline)
+        return _open(self._path, mode, buffering, encoding, errors, newline)
 
     # Copies.
 
