@@ -26,7 +26,6 @@ help:
 	@echo 'make test-python  only these; TESTS="tests/test_tcp.py -k echo" picks some'
 	@echo 'make differential 100,000 random programs with asyncio and with the native names; PROGRAMS=1000 for fewer'
 	@echo 'make quiet        10,000 runs of a loop beside processes that compute: the watchdog reports nothing; RUNS=1000 for fewer'
-	@echo 'make upstream     the test suites of aiohttp, anyio, uvicorn, websockets and Tornado, on Rondeau; ONLY="anyio" picks one'
 	@echo 'make upstream     the test suites of aiofiles, aiohttp, anyio, uvicorn, websockets and Tornado, on Rondeau; ONLY="anyio" picks one'
 	@echo 'make conformance  the own asyncio tests of the interpreter, on Rondeau; ONLY="test_events" picks some, NATIVE=1 tests all that is native'
 	@echo 'make faults       fail each system call in turn and look at what is left; FAULTS="--only streams --call accept" picks some'

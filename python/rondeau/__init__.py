@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     from ._output import stderr as stderr
     from ._output import stdout as stdout
     from ._path import Path as Path
-    from ._watchdog import watchdog as watchdog
     from ._watch import watch as watch
+    from ._watchdog import watchdog as watchdog
     from .policy import EventLoopPolicy as EventLoopPolicy
     from .recorder import dump as dump
     from .recorder import flight_recorder as flight_recorder
