@@ -55,7 +55,7 @@ def verdicts(
     for at, name in enumerate(names, 1):
         pair = []
         for arm in ("asyncio", "loop"):
-            module = progress.find(key, arm, name)
+            module = None if chosen.only else progress.find(key, arm, name)
             if module is None:
                 module = process.run(arm, name, chosen.timeout, chosen.only, once=listed, worker=how)
                 if not chosen.only:
