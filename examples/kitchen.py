@@ -16,7 +16,6 @@ end the kitchen adds up how long the dishes waited and compares it with the cloc
 """
 
 import asyncio
-import os
 import sqlite3
 import sys
 import tempfile
@@ -25,7 +24,6 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import rondeau
 
@@ -99,17 +97,14 @@ async def roast(kitchen: Kitchen) -> str:
 
 
 async def salad(kitchen: Kitchen) -> str:
-    def fridge(path: Path) -> str:
-        with path.open("w") as shelf:
-            shelf.write("herb dressing")
-            shelf.flush()
-            os.fsync(shelf.fileno())
-        time.sleep(SALAD * kitchen.minute)
-        return path.read_text()
-
     kitchen.work("salad", "washes the leaves, mixes the dressing")
     with kitchen.waiting("salad"), tempfile.TemporaryDirectory() as folder:
-        dressing = await asyncio.to_thread(fridge, Path(folder) / "dressing.txt")
+        async with rondeau.open(f"{folder}/dressing.txt", "w+") as shelf:
+            await shelf.write("herb dressing")
+            await shelf.fsync()
+            await asyncio.sleep(SALAD * kitchen.minute)  # It rests.
+            await shelf.seek(0)
+            dressing = await shelf.read()
     kitchen.work("salad", "adds the croutons")
     return f"salad with {dressing}"
 
@@ -177,4 +172,4 @@ async def main(minute: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(float(sys.argv[1]) if len(sys.argv) > 1 else 0.2))
+    rondeau.run(main(float(sys.argv[1]) if len(sys.argv) > 1 else 0.2))
