@@ -170,19 +170,17 @@ unsafe extern "C" fn traverse(
     // SAFETY: the collector calls this on an instance and runs no Python code while it visits.
     unsafe {
         let fields = object.cast::<ShieldObject>();
-        for held in [
-            ffi::Py_TYPE(object).cast(),
-            (*fields).inner,
-            (*fields).outer,
-            (*fields).task,
-        ] {
-            let result = if held.is_null() { 0 } else { visit(held, arg) };
-            if result != 0 {
-                return result;
-            }
-        }
+        crate::ffi::visit::each(
+            &[
+                ffi::Py_TYPE(object).cast(),
+                (*fields).inner,
+                (*fields).outer,
+                (*fields).task,
+            ],
+            visit,
+            arg,
+        )
     }
-    0
 }
 
 unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {

@@ -453,23 +453,21 @@ unsafe extern "C" fn traverse(
     // SAFETY: the collector calls this on an instance and runs no Python code while it visits.
     unsafe {
         let cell = IteratorRef::of(object).cell();
-        for held in [
-            ffi::Py_TYPE(object).cast(),
-            cell.loop_,
-            cell.todo,
-            cell.done,
-            cell.task,
-            cell.given,
-            cell.timeout,
-            cell.asyncios,
-        ] {
-            let result = if held.is_null() { 0 } else { visit(held, arg) };
-            if result != 0 {
-                return result;
-            }
-        }
+        crate::ffi::visit::each(
+            &[
+                ffi::Py_TYPE(object).cast(),
+                cell.loop_,
+                cell.todo,
+                cell.done,
+                cell.task,
+                cell.given,
+                cell.timeout,
+                cell.asyncios,
+            ],
+            visit,
+            arg,
+        )
     }
-    0
 }
 
 unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {

@@ -193,14 +193,6 @@ impl CoroRef {
     /// Called by the collector.
     pub unsafe fn traverse(self, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
         // SAFETY: the collector runs no Python code while it visits.
-        unsafe {
-            for held in (*self.0).held {
-                let result = if held.is_null() { 0 } else { visit(held, arg) };
-                if result != 0 {
-                    return result;
-                }
-            }
-        }
-        0
+        unsafe { crate::ffi::visit::each(&(*self.0).held, visit, arg) }
     }
 }

@@ -17,6 +17,7 @@ pub mod source;
 pub mod stop_iteration;
 pub mod throw;
 pub mod types;
+pub mod visit;
 
 /// A Python exception is set in this thread; whoever receives this passes it on or clears it.
 #[derive(Debug)]

@@ -196,21 +196,19 @@ impl Primitive {
         // SAFETY: the collector runs no Python code while it visits.
         unsafe {
             let cell = self.cell();
-            for held in [
-                cell.dict,
-                cell.loop_,
-                cell.waiters[0],
-                cell.waiters[1],
-                cell.inner,
-                cell.finished,
-            ] {
-                let result = if held.is_null() { 0 } else { visit(held, arg) };
-                if result != 0 {
-                    return result;
-                }
-            }
+            crate::ffi::visit::each(
+                &[
+                    cell.dict,
+                    cell.loop_,
+                    cell.waiters[0],
+                    cell.waiters[1],
+                    cell.inner,
+                    cell.finished,
+                ],
+                visit,
+                arg,
+            )
         }
-        0
     }
 
     /// Notes a field's new value; takes over the reference.

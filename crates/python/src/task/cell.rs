@@ -112,14 +112,12 @@ impl TaskRef {
         // SAFETY: the collector runs no Python code while it visits; what is visited is live.
         unsafe {
             let cell = self.cell();
-            for held in [cell.coro, cell.name, cell.context, cell.waiter] {
-                let result = if held.is_null() { 0 } else { visit(held, arg) };
-                if result != 0 {
-                    return result;
-                }
-            }
+            crate::ffi::visit::each(
+                &[cell.coro, cell.name, cell.context, cell.waiter],
+                visit,
+                arg,
+            )
         }
-        0
     }
 
     /// Releases what the fields hold, a future's excepted.

@@ -136,18 +136,16 @@ unsafe extern "C" fn traverse(
     // SAFETY: the collector calls this on an instance; what is visited is live.
     unsafe {
         let fields = object.cast::<StepObject>();
-        for held in [
-            ffi::Py_TYPE(object).cast(),
-            (*fields).task,
-            (*fields).exception,
-        ] {
-            let result = if held.is_null() { 0 } else { visit(held, arg) };
-            if result != 0 {
-                return result;
-            }
-        }
+        crate::ffi::visit::each(
+            &[
+                ffi::Py_TYPE(object).cast(),
+                (*fields).task,
+                (*fields).exception,
+            ],
+            visit,
+            arg,
+        )
     }
-    0
 }
 
 unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {

@@ -290,23 +290,21 @@ unsafe extern "C" fn traverse(
     // SAFETY: the collector calls this on an instance and runs no Python code while it visits.
     unsafe {
         let cell = TimeoutRef::of(object).cell();
-        for held in [
-            ffi::Py_TYPE(object).cast(),
-            cell.dict,
-            cell.state,
-            cell.timeout_handler,
-            cell.task,
-            cell.when,
-            cell.cancelling,
-            cell.loop_,
-        ] {
-            let result = if held.is_null() { 0 } else { visit(held, arg) };
-            if result != 0 {
-                return result;
-            }
-        }
+        crate::ffi::visit::each(
+            &[
+                ffi::Py_TYPE(object).cast(),
+                cell.dict,
+                cell.state,
+                cell.timeout_handler,
+                cell.task,
+                cell.when,
+                cell.cancelling,
+                cell.loop_,
+            ],
+            visit,
+            arg,
+        )
     }
-    0
 }
 
 unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {
