@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from ._input import ainput as ainput
     from ._input import stdin as stdin
+    from ._instruments import metrics as metrics
     from ._open import open as open
     from ._output import stderr as stderr
     from ._output import stdout as stdout
@@ -67,6 +68,7 @@ _OWN = {
     "ainput": "_input",
     "dump": "recorder",
     "flight_recorder": "recorder",
+    "metrics": "_instruments",
     "record": "recorder",
     "open": "_open",
     "stdin": "_input",

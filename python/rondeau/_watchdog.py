@@ -268,7 +268,8 @@ def watchdog(threshold: float | str = 0.1, *, log: bool = True, on_block: Callab
 
     >>> import time, rondeau
     >>> async def main():
-    ...     time.sleep(0.3)
+    ...     while not seen:
+    ...         time.sleep(0.3)
     >>> seen = []
     >>> with rondeau.watchdog(0.02, log=False, on_block=seen.append):
     ...     rondeau.run(main())

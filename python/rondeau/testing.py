@@ -53,7 +53,7 @@ class no_blocking:
     >>> import time, rondeau, rondeau.testing
     >>> @rondeau.testing.no_blocking(0.02)
     ... async def test_soup():
-    ...     time.sleep(0.3)
+    ...     time.sleep(1)
     >>> try:
     ...     rondeau.run(test_soup())
     ... except rondeau.testing.BlockingError as error:
