@@ -18,7 +18,7 @@ ROUNDS = {"quick": 1, "default": 5, "full": 5}
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="append", metavar="TEXT", help="workloads whose name contains TEXT")
-    parser.add_argument("--arms", default=",".join(arms.ARMS), help="comma-separated; default: %(default)s")
+    parser.add_argument("--arms", default=",".join(arms.USUAL), help="comma-separated; default: %(default)s")
     parser.add_argument("--subject", default="rondeau", choices=arms.ARMS, help="the arm that is judged")
     parser.add_argument("--rounds", type=int, help="measured rounds of each case (default 5)")
     parser.add_argument("--quick", action="store_true", help="each workload once, small: does it work?")

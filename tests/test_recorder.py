@@ -584,6 +584,26 @@ def test_a_pending_task_that_dies_is_seen(logged):
     assert "Task was destroyed but it is pending!" in logged[0]
 
 
+def test_a_loop_that_is_collected_with_its_tasks(logged):
+    async def stuck():
+        await asyncio.get_running_loop().create_future()
+
+    def abandon():
+        loop = rondeau.new_event_loop()
+        task = loop.create_task(stuck(), name="stuck")
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        loop.close()
+        return weakref.ref(loop), weakref.ref(task)
+
+    with rondeau.record() as record:
+        refs = abandon()
+        gc.collect()
+        assert not any(ref() for ref in refs)
+    assert kinds_of(record.recording(), "stuck")[-2:] == ["future", "CANCELLED"]
+    assert logged
+
+
 def test_code_is_let_go_when_nothing_names_it():
     def make():
         namespace = {}

@@ -13,6 +13,8 @@ use pyo3_ffi as ffi;
 ///
 /// # Safety
 /// The GIL is held and the loop lives.
+#[cold]
+#[inline(never)]
 pub unsafe fn watched(
     loop_: Loop,
     ready: Ready,

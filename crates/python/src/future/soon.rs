@@ -41,6 +41,8 @@ unsafe fn refused(ready: Ready) -> Raised {
     Raised
 }
 
+#[cold]
+#[inline(never)]
 unsafe fn check(loop_: Loop, ready: &Ready) -> Python<()> {
     // SAFETY: the loop lives, and the item keeps its task alive.
     unsafe {

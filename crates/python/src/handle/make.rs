@@ -83,7 +83,7 @@ unsafe fn announce(loop_: Loop, handle: Owned) -> Python<Owned> {
 }
 
 /// In debug mode, a handle knows where it was made.
-#[inline]
+#[inline(always)]
 unsafe fn noted(loop_: Loop, handle: Owned) -> Python<Owned> {
     // SAFETY: the loop lives, and the handle is whole.
     unsafe {
@@ -94,6 +94,9 @@ unsafe fn noted(loop_: Loop, handle: Owned) -> Python<Owned> {
     Ok(handle)
 }
 
+/// What is noted of a handle where somebody watches. Not where the handle is made: that stays small enough to be inlined.
+#[cold]
+#[inline(never)]
 unsafe fn note_more(loop_: Loop, handle: *mut ffi::PyObject) -> Python<()> {
     // SAFETY: the handle is whole.
     unsafe {
@@ -125,7 +128,7 @@ unsafe fn note_source(handle: *mut ffi::PyObject) -> Python<()> {
 ///
 /// # Safety
 /// The loop and the objects are live, and the handle goes onto the loop's agenda.
-#[inline]
+#[inline(always)]
 pub unsafe fn new_soon(
     loop_: Loop,
     callback: *mut ffi::PyObject,

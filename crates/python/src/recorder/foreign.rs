@@ -68,6 +68,7 @@ unsafe fn task_of(callable: *mut ffi::PyObject) -> Option<Owned> {
 ///
 /// # Safety
 /// Loop and callable live. Only while on.
+#[cold]
 #[inline(never)]
 pub unsafe fn scheduled(loop_: Loop, callable: *mut ffi::PyObject) {
     // SAFETY: each borrow ends before Python code can run.

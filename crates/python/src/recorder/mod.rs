@@ -238,10 +238,10 @@ unsafe fn loop_of(task: TaskRef) -> Option<Loop> {
     // SAFETY: the task lives, and keeps its loop alive.
     unsafe {
         let cell = task.future().cell();
-        if cell.direct {
-            return Some(Loop::from_object(cell.loop_));
-        }
         let object = cell.loop_;
+        if cell.direct && !object.is_null() {
+            return Some(Loop::from_object(object));
+        }
         (!object.is_null() && ffi::PyObject_TypeCheck(object, loop_type()) != 0)
             .then(|| Loop::from_object(object))
     }
@@ -251,6 +251,7 @@ unsafe fn loop_of(task: TaskRef) -> Option<Loop> {
 ///
 /// # Safety
 /// The task lives. Only while on.
+#[cold]
 #[inline(never)]
 pub unsafe fn created(task: TaskRef) {
     // SAFETY: each borrow ends before a reference is released.
@@ -270,6 +271,7 @@ pub unsafe fn created(task: TaskRef) {
 ///
 /// # Safety
 /// The task lives. Only while on.
+#[cold]
 #[inline(never)]
 pub unsafe fn ready(task: TaskRef) {
     // SAFETY: as in `created`.

@@ -96,6 +96,7 @@ static ORIGINS: GilCell<Vec<Origin>> = GilCell::new(Vec::new());
 ///
 /// # Safety
 /// `future` is a fresh native future, or NULL. Only while on.
+#[cold]
 #[inline(never)]
 pub unsafe fn future_made(future: *mut ffi::PyObject) {
     // SAFETY: a reference that is not kept is released after the borrow.

@@ -45,6 +45,9 @@ pub unsafe extern "C" fn tp_clear(object: *mut ffi::PyObject) -> c_int {
     unsafe {
         let task = TaskRef::of(object);
         registry::unlink(task);
+        if recorder::is_on() {
+            recorder::freed(task);
+        }
         task.clear();
         task.future().clear();
         if let Some(clear) = (*door().task_base).tp_clear {
@@ -98,9 +101,6 @@ pub unsafe extern "C" fn tp_dealloc(object: *mut ffi::PyObject) {
             if reports && ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
                 return;
             }
-        }
-        if recorder::is_on() {
-            recorder::freed(task);
         }
         ffi::PyObject_GC_UnTrack(object.cast());
         ffi::PyObject_ClearWeakRefs(object);
