@@ -292,7 +292,7 @@ def test_a_callback_is_one_subject_however_often_it_is_called():
 
     recording = recorded(main())
     here = "test_a_callback_is_one_subject_however_often_it_is_called.<locals>."
-    for name, times in ((here + "Bell.ring", 6), (here + "plain", 3), ("type", 3)):
+    for name, times in ((here + "Bell.ring", 6), (here + "plain", 3), ("type.__call__", 3)):
         callback = named(recording, name)
         assert callback.kind == "callback"
         assert [Kind(event.kind).name for event in events_of(recording, callback)] == ["CALLBACK", "RETURN"] * times
@@ -582,6 +582,33 @@ def test_a_pending_task_that_dies_is_seen(logged):
         "CANCELLED",
     ]
     assert "Task was destroyed but it is pending!" in logged[0]
+
+
+def test_a_class_is_not_kept_alive_by_what_the_loop_called_of_it():
+    def make():
+        kept = asyncio.Event()
+
+        class Bell:
+            def __call__(self):
+                kept.set()
+
+        return Bell, weakref.ref(kept)
+
+    async def main():
+        refs, loop = [], asyncio.get_running_loop()
+        for _ in range(20):
+            bell, kept = make()
+            loop.call_soon(bell())
+            await asyncio.sleep(0)
+            refs += [weakref.ref(bell), kept]
+        del bell
+        gc.collect()
+        return refs
+
+    with rondeau.record() as record:
+        assert not any(ref() for ref in rondeau.run(main()))
+    here = "test_a_class_is_not_kept_alive_by_what_the_loop_called_of_it.<locals>.make.<locals>.Bell.__call__"
+    assert here in {task.name for task in record.recording().tasks.values()}
 
 
 def test_a_loop_that_is_collected_with_its_tasks(logged):

@@ -226,6 +226,13 @@ unsafe extern "C" {
     pub static mut PyMethod_Type: ffi::PyTypeObject;
     /// The function of a bound method, borrowed.
     pub fn PyMethod_Function(method: *mut ffi::PyObject) -> *mut ffi::PyObject;
+    /// A type's qualified name, a new reference (3.11 and later).
+    pub fn PyType_GetQualName(kind: *mut ffi::PyTypeObject) -> *mut ffi::PyObject;
+    /// What a type or its bases have under a name, borrowed; runs no code (Include/cpython/object.h).
+    pub fn _PyType_Lookup(
+        kind: *mut ffi::PyTypeObject,
+        name: *mut ffi::PyObject,
+    ) -> *mut ffi::PyObject;
 }
 
 /// The last instruction that a frame executed, in bytes from its code's beginning.

@@ -4,16 +4,17 @@
 //! definition, else the type. What is at that address is kept alive by the subject, so that it cannot become another's; a
 //! subject that the ring does not name any more is forgotten when the table has doubled.
 
-use super::State;
 use super::subject::{CallbackEntry, Code, Steps, Subject};
+use super::{State, place};
 use crate::door::{attribute, import};
-use crate::ffi::{Python, compat, gil::GilCell, owned::Owned};
+use crate::ffi::{Python, compat, gil::GilCell, names::names, owned::Owned};
 use crate::task::wrapper;
 use crate::transport;
 use pyo3_ffi as ffi;
 use std::collections::HashMap;
 use std::ffi::CStr;
 use std::hash::{BuildHasher, Hasher};
+use std::ptr;
 
 /// Hashes an address by one multiplication.
 #[derive(Clone, Copy, Default)]
@@ -112,18 +113,19 @@ unsafe fn function_of(mut callable: *mut ffi::PyObject) -> *mut ffi::PyObject {
     }
 }
 
-/// The address by which a function is known.
+/// The address by which a function is known, and the class where that is one's.
 #[inline]
-unsafe fn address_of(function: *mut ffi::PyObject) -> usize {
+unsafe fn address_of(function: *mut ffi::PyObject) -> (usize, *mut ffi::PyObject) {
     // SAFETY: each type is checked before its layout is relied on.
     unsafe {
         let kind = ffi::Py_TYPE(function);
         if kind == &raw mut ffi::PyFunction_Type {
-            ffi::PyFunction_GetCode(function).addr()
+            (ffi::PyFunction_GetCode(function).addr(), ptr::null_mut())
         } else if kind == &raw mut ffi::PyCFunction_Type {
-            (*function.cast::<ffi::PyCFunctionObject>()).m_ml.addr()
+            let definition = (*function.cast::<ffi::PyCFunctionObject>()).m_ml;
+            (definition.addr(), ptr::null_mut())
         } else {
-            kind.addr()
+            (kind.addr(), kind.cast())
         }
     }
 }
@@ -138,10 +140,10 @@ impl State {
         // SAFETY: the caller's contract.
         unsafe {
             let function = function_of(callable);
-            let address = address_of(function);
-            let (number, gone) = match self.known(address) {
+            let (address, class) = address_of(function);
+            let (number, gone) = match self.known(address, class) {
                 Some(number) => (number, Vec::new()),
-                None => self.meet_callable(address, describe(function)),
+                None => self.meet_callable(address, class, describe(function)),
             };
             let who = match self.subjects.get(number) {
                 Some(Subject::Callback(entry)) => match entry.steps {
@@ -173,11 +175,12 @@ impl State {
             let kind = ffi::Py_TYPE(protocol).cast::<ffi::PyObject>();
             // Not the address by which instances that are called are known.
             let address = kind.addr() | 1;
-            let (number, gone) = match self.known(address) {
+            let (number, gone) = match self.known(address, kind) {
                 Some(number) => (number, Vec::new()),
                 None => {
-                    let code = Code::Protocol(Owned::from_borrowed(kind));
-                    self.meet_callable(address, (code, Steps::No))
+                    let taken = [names().buffer_updated, names().data_received];
+                    let code = place::method(kind.cast(), &taken);
+                    self.meet_callable(address, kind, (code, Steps::No))
                 }
             };
             match self.subjects.get(number) {
@@ -187,27 +190,62 @@ impl State {
         }
     }
 
+    /// The number by which an address is known, unless another class is there by now.
     #[inline]
-    fn known(&mut self, address: usize) -> Option<u32> {
+    unsafe fn known(&mut self, address: usize, class: *mut ffi::PyObject) -> Option<u32> {
         let recent = &mut self.callables.recent[(address >> 4) % RECENT];
-        if recent.0 == address {
-            return Some(recent.1);
+        let number = if recent.0 == address {
+            recent.1
+        } else {
+            let number = *self.callables.known.get(&address)?;
+            *recent = (address, number);
+            number
+        };
+        if class.is_null() {
+            return Some(number);
         }
-        let number = *self.callables.known.get(&address)?;
-        *recent = (address, number);
-        Some(number)
+        let same = match self.subjects.get(number) {
+            // SAFETY: a weak reference that the entry holds.
+            Some(Subject::Callback(entry)) => entry
+                .class
+                .as_ref()
+                .is_none_or(|weak| unsafe { compat::weak_target(weak.as_ptr()) == class }),
+            _ => false,
+        };
+        if same {
+            return Some(number);
+        }
+        self.callables.known.remove(&address);
+        self.callables.recent[(address >> 4) % RECENT] = (0, 0);
+        self.subjects.end(number, self.ring.head());
+        None
     }
 
     #[cold]
-    fn meet_callable(
+    unsafe fn meet_callable(
         &mut self,
         address: usize,
+        class: *mut ffi::PyObject,
         (code, steps): (Code, Steps),
     ) -> (u32, Vec<Subject>) {
         let gone = self.forget_callables();
         let serial = self.next_serial();
+        // SAFETY: the class lives; a weak reference without a callback runs no code.
+        let class = unsafe {
+            let weak = if class.is_null() {
+                ptr::null_mut()
+            } else {
+                ffi::PyWeakref_NewRef(class, ptr::null_mut())
+            };
+            if weak.is_null() && !class.is_null() {
+                ffi::PyErr_Clear();
+            }
+            let weak = (!weak.is_null()).then(|| Owned::from_owned(weak));
+            weak
+        };
         let entry = CallbackEntry {
             serial,
+            class,
             code,
             last: self.ring.head() + 1,
             steps,
@@ -288,6 +326,6 @@ unsafe fn describe(function: *mut ffi::PyObject) -> (Code, Steps) {
             }
             return (Code::Name(Owned::from_owned(name)), steps);
         }
-        (Code::Type(Owned::from_borrowed(kind.cast())), steps)
+        (place::method(kind, &[names().__call__]), steps)
     }
 }

@@ -222,44 +222,12 @@ unsafe fn found(code: &Code) -> Python<Where> {
             Code::Unknown => nowhere(text("")?),
             Code::Object(code) => of_code(code),
             Code::Native(name) => nowhere(text(&name.to_string_lossy())?),
-            Code::Type(kind) => nowhere(attribute(kind, names().__qualname__)?),
             Code::Name(name) => nowhere(as_text(name)?),
-            Code::Protocol(kind) => protocol(kind),
+            Code::Method(name, None) => nowhere(as_text(name)?),
+            Code::Method(name, Some(code)) => Ok(Where {
+                name: as_text(name)?,
+                ..of_code(code)?
+            }),
         }
-    }
-}
-
-/// The method of a protocol's class that takes the data.
-unsafe fn protocol(kind: &Owned) -> Python<Where> {
-    // SAFETY: the class lives; what goes wrong in it is nobody's business here.
-    unsafe {
-        for name in [names().buffer_updated, names().data_received] {
-            let Ok(method) = Owned::new(ffi::PyObject_GetAttr(kind.as_ptr(), name)) else {
-                ffi::PyErr_Clear();
-                continue;
-            };
-            let class = attribute(kind, names().__qualname__)?;
-            let Ok(code) = Owned::new(ffi::PyObject_GetAttr(method.as_ptr(), names().__code__))
-            else {
-                ffi::PyErr_Clear();
-                let format = c"%U.%U".as_ptr();
-                return nowhere(Owned::new(ffi::PyUnicode_FromFormat(
-                    format,
-                    class.as_ptr(),
-                    name,
-                ))?);
-            };
-            if ffi::Py_TYPE(code.as_ptr()) != &raw mut ffi::PyCode_Type {
-                continue;
-            }
-            let mut found = of_code(&code)?;
-            found.name = Owned::new(ffi::PyUnicode_FromFormat(
-                c"%U.%U".as_ptr(),
-                class.as_ptr(),
-                name,
-            ))?;
-            return Ok(found);
-        }
-        nowhere(attribute(kind, names().__qualname__)?)
     }
 }

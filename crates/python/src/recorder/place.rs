@@ -295,3 +295,53 @@ pub unsafe fn code_of_coroutine(coro: *mut ffi::PyObject) -> Option<Owned> {
         Some(Owned::from_owned(code))
     }
 }
+
+/// A class's qualified name.
+///
+/// # Safety
+/// A live type; no Python code runs.
+pub unsafe fn qualified(kind: *mut ffi::PyTypeObject) -> Option<Owned> {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let name = compat::PyType_GetQualName(kind);
+        if name.is_null() {
+            ffi::PyErr_Clear();
+            return None;
+        }
+        Some(Owned::from_owned(name))
+    }
+}
+
+/// A method of a class, by the first of these names that it has: its qualified name, and its code where it is Python's.
+///
+/// # Safety
+/// As for `qualified`; the names are interned.
+pub unsafe fn method(
+    kind: *mut ffi::PyTypeObject,
+    wanted: &[*mut ffi::PyObject],
+) -> super::subject::Code {
+    use super::subject::Code;
+    // SAFETY: what the look-up gives is borrowed from the class, which lives; its type is checked.
+    unsafe {
+        let Some(class) = qualified(kind) else {
+            return Code::Unknown;
+        };
+        for name in wanted {
+            let found = compat::_PyType_Lookup(kind, *name);
+            if found.is_null() {
+                continue;
+            }
+            let is_function = ffi::Py_TYPE(found) == &raw mut ffi::PyFunction_Type;
+            let code = is_function.then(|| Owned::from_borrowed(ffi::PyFunction_GetCode(found)));
+            let format = c"%U.%U".as_ptr();
+            return match Owned::new(ffi::PyUnicode_FromFormat(format, class.as_ptr(), *name)) {
+                Ok(name) => Code::Method(name, code),
+                Err(_) => {
+                    ffi::PyErr_Clear();
+                    Code::Name(class)
+                }
+            };
+        }
+        Code::Name(class)
+    }
+}

@@ -61,9 +61,8 @@ fn clone_code(code: &Code) -> Code {
         Code::Unknown => Code::Unknown,
         Code::Object(held) => Code::Object(held.clone()),
         Code::Native(name) => Code::Native(name),
-        Code::Type(held) => Code::Type(held.clone()),
         Code::Name(held) => Code::Name(held.clone()),
-        Code::Protocol(held) => Code::Protocol(held.clone()),
+        Code::Method(name, code) => Code::Method(name.clone(), code.clone()),
     }
 }
 

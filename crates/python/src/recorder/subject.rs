@@ -30,12 +30,11 @@ pub enum Code {
     Object(Owned),
     /// A name that lives for good: a native coroutine's.
     Native(&'static CStr),
-    /// Known by its type only.
-    Type(Owned),
     /// Known by its name: a str.
     Name(Owned),
-    /// A protocol's class, whose methods a transport calls.
-    Protocol(Owned),
+    /// A method of a class: its name, and its code where it is Python's. Not the class, whose functions would keep alive what
+    /// they close over.
+    Method(Owned, Option<Owned>),
 }
 
 /// A task's name as its field has it.
@@ -124,6 +123,8 @@ pub struct CallbackEntry {
     pub code: Code,
     /// The number of the last event that names it.
     pub last: u64,
+    /// A weak reference to the class by whose address it is known, so that another class there is told from it.
+    pub class: Option<Owned>,
     /// Whether it makes a task's step.
     pub steps: Steps,
 }
@@ -165,7 +166,7 @@ pub unsafe fn code_of(coro: *mut ffi::PyObject) -> Code {
         if ffi::PyCoro_CheckExact(coro) != 0 {
             return place::code_of_coroutine(coro).map_or(Code::Unknown, Code::Object);
         }
-        Code::Type(Owned::from_borrowed(ffi::Py_TYPE(coro).cast()))
+        place::qualified(ffi::Py_TYPE(coro)).map_or(Code::Unknown, Code::Name)
     }
 }
 
