@@ -240,8 +240,7 @@ impl State {
             if weak.is_null() && !class.is_null() {
                 ffi::PyErr_Clear();
             }
-            let weak = (!weak.is_null()).then(|| Owned::from_owned(weak));
-            weak
+            (!weak.is_null()).then(|| Owned::from_owned(weak))
         };
         let entry = CallbackEntry {
             serial,
