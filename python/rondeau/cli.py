@@ -28,6 +28,10 @@ usage: python -m rondeau run FILE [ARG...]        run a program as python would,
                                                   a page, a trace for Perfetto; -m, -c, - and --native as with run
        python -m rondeau view [--out PATH] [--open] [--perfetto] RECORDING
                                                   the same for a recording that was written before
+       python -m rondeau ps                       the Rondeau programs of this user
+       python -m rondeau ps PID [--all] [--json]  the tasks of one, on what each waits, and who is stuck
+       python -m rondeau pstree PID               who waits for whom
+       python -m rondeau top PID [--once] [--json] [--interval SECONDS]
        python -m rondeau doctor                   what runs here, and why
        python -m rondeau --version
 """
@@ -42,6 +46,10 @@ def main() -> None:
             trace(program)
         case ["view", *words]:
             view(words)
+        case [("ps" | "pstree" | "top") as command, *words]:
+            from rondeau.inspection.command import main
+
+            main(command, words)
         case ["doctor"]:
             from rondeau.doctor import report
 

@@ -11,6 +11,7 @@ sent to the native side.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import functools
 import os
 import selectors
@@ -553,6 +554,11 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
 if sys.version_info < (3, 12):
     # As asyncio has it from 3.12 on: a signal to a forked child is not to be told to the parent's loop.
     os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
+
+
+# What answers `python -m rondeau ps` is a thread: a fork happens without it, and so does the interpreter's end.
+os.register_at_fork(before=_core.inspect_forking, after_in_parent=_core.inspect_parent, after_in_child=_core.inspect_forked)
+atexit.register(_core.inspect_leave)
 
 
 def new_event_loop() -> EventLoop:

@@ -24,6 +24,7 @@ mod files;
 mod future;
 mod gather;
 mod handle;
+mod inspect;
 mod memory;
 mod metrics;
 mod native_loop;
@@ -127,6 +128,10 @@ pub unsafe extern "C" fn PyInit__core() -> *mut c::PyObject {
     ]);
     let mut methods = vec![
         probe::METHOD,
+        inspect::FORKING,
+        inspect::PARENT,
+        inspect::FORKED,
+        inspect::LEAVE,
         ffi::types::one(
             c"own_methods",
             event_loop::own_methods,

@@ -44,6 +44,24 @@ pub unsafe fn is_shield(object: *mut ffi::PyObject) -> bool {
     unsafe { ffi::Py_TYPE(object) == *TYPE.get() }
 }
 
+/// What `object` shields, if it is a shield whose outside is `outer`: borrowed.
+///
+/// # Safety
+/// Both live.
+pub unsafe fn inner_of(
+    object: *mut ffi::PyObject,
+    outer: *mut ffi::PyObject,
+) -> Option<*mut ffi::PyObject> {
+    // SAFETY: the type is checked before the fields are read.
+    unsafe {
+        if !is_shield(object) {
+            return None;
+        }
+        let fields = object.cast::<ShieldObject>();
+        ((*fields).outer == outer && !(*fields).inner.is_null()).then_some((*fields).inner)
+    }
+}
+
 struct ShieldFunction;
 
 impl StandIn for ShieldFunction {

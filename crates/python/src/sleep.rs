@@ -130,7 +130,9 @@ unsafe fn start(coro: CoroRef) -> Sent {
         let Ok(future) = Owned::new(future::new_for(plain.loop_, Purpose::Timer)) else {
             return Sent::Raised;
         };
-        coro.cell().timer = Some(arm(plain.loop_, after(plain.loop_, delay), &future));
+        let due = after(plain.loop_, delay);
+        coro.cell().number = due.as_nanos() as f64;
+        coro.cell().timer = Some(arm(plain.loop_, due, &future));
         FutureRef::at(future.as_ptr(), layout().future_cell)
             .cell()
             .blocking = true;
@@ -139,6 +141,16 @@ unsafe fn start(coro: CoroRef) -> Sent {
         coro.cell().phase = WAITS;
         Sent::Pending(future.into_ptr())
     }
+}
+
+/// When a sleep ends, on the loop's clock in seconds; None for a coroutine that is no sleep, or has no timer.
+///
+/// # Safety
+/// The coroutine lives.
+pub unsafe fn ends_at(coro: CoroRef) -> Option<f64> {
+    // SAFETY: the caller's contract.
+    let cell = unsafe { coro.cell() };
+    (ptr::eq(cell.kind, &KIND) && cell.phase == WAITS).then_some(cell.number / 1e9)
 }
 
 /// `delay` seconds from now.

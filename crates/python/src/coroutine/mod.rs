@@ -249,6 +249,15 @@ pub unsafe fn is_suspended(coro: CoroRef) -> bool {
     unsafe { coro.cell().state == State::Suspended }
 }
 
+/// Whether nothing of it has run.
+///
+/// # Safety
+/// The coroutine lives.
+pub unsafe fn is_fresh(coro: CoroRef) -> bool {
+    // SAFETY: the caller's contract.
+    unsafe { coro.cell().state == State::Created }
+}
+
 /// `send(value)`'s rule: only None starts a coroutine.
 #[inline]
 unsafe fn check_sent(coro: CoroRef, value: *mut ffi::PyObject) -> Python<()> {

@@ -59,6 +59,7 @@ unsafe extern "C" fn new(
         files: crate::files::Table::default(),
         outbox: Outbox::default(),
         sent: Vec::new(),
+        known: false,
         metrics: Arc::new(Metrics::new()),
         waker: Some(driver.waker()),
         parked: false,

@@ -32,6 +32,9 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 pub unsafe fn run(loop_: Loop) -> Python<()> {
     // SAFETY: the caller's contract; each borrow of the parts ends before Python runs.
     unsafe {
+        if !loop_.parts().known {
+            crate::inspect::meet(loop_);
+        }
         let metrics = loop_.parts().metrics.clone();
         metrics.begin(rondeau_driver::thread::number());
         let done = turns(loop_);

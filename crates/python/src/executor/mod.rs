@@ -16,6 +16,24 @@ pub use job::{is_job, run_alarm};
 use crate::ffi::Python;
 use pyo3_ffi as ffi;
 
+/// How many items wait for a thread of a pool, and how many of its threads for an item; None where its queue is not native.
+///
+/// # Safety
+/// The object lives.
+pub unsafe fn waiting(pool: *mut ffi::PyObject) -> Option<(usize, usize)> {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let queue = ffi::PyObject_GetAttrString(pool, c"_work_queue".as_ptr());
+        match crate::ffi::owned::Owned::new(queue) {
+            Ok(queue) => queue::lengths(queue.as_ptr()),
+            Err(_) => {
+                ffi::PyErr_Clear();
+                None
+            }
+        }
+    }
+}
+
 /// Makes the types and adds the queue's to the module.
 pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     job::init()?;

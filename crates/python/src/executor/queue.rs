@@ -115,6 +115,21 @@ fn item(object: Owned) -> Item {
     Item(unsafe { NonNull::new_unchecked(object.into_ptr()) })
 }
 
+/// How many items wait for a thread, and how many threads for an item; None where `object` is no such queue.
+///
+/// # Safety
+/// The object lives.
+pub unsafe fn lengths(object: *mut ffi::PyObject) -> Option<(usize, usize)> {
+    // SAFETY: the type is checked before the field is read.
+    unsafe {
+        if ffi::Py_TYPE(object) != *TYPE.get() {
+            return None;
+        }
+        let state = shared(object).lock();
+        Some((state.items.len(), state.idle))
+    }
+}
+
 /// `call(loop, function, args)`: a job on its way, its future, and whether there should be another thread: `(future, short)`.
 unsafe extern "C" fn call(
     object: *mut ffi::PyObject,

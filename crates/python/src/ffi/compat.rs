@@ -81,6 +81,31 @@ pub unsafe fn slot_offset(descriptor: *mut ffi::PyObject) -> Option<isize> {
     }
 }
 
+/// CPython's bound method (Include/cpython/classobject.h).
+#[repr(C)]
+struct MethodObject {
+    ob_base: ffi::PyObject,
+    function: *mut ffi::PyObject,
+    owner: *mut ffi::PyObject,
+}
+
+/// The function and the object of a bound method, borrowed; None if it is not one.
+///
+/// # Safety
+/// `object` points to a live object.
+pub unsafe fn bound_method(
+    object: *mut ffi::PyObject,
+) -> Option<(*mut ffi::PyObject, *mut ffi::PyObject)> {
+    // SAFETY: the type is checked before the layout is relied on.
+    unsafe {
+        if ffi::Py_TYPE(object) != &raw mut PyMethod_Type {
+            return None;
+        }
+        let method = object.cast::<MethodObject>();
+        Some(((*method).function, (*method).owner))
+    }
+}
+
 /// The C function behind a getset descriptor; None if it is not one.
 ///
 /// # Safety

@@ -8,7 +8,7 @@
 
 mod outer;
 
-pub use outer::{Outer, cancel, child_done, is_outer};
+pub use outer::{Outer, cancel, child_done, children_of, is_outer};
 
 use crate::coroutine;
 use crate::ffi::{Python, Raised, args::Args, names::names, owned::Owned};

@@ -49,6 +49,15 @@ pub unsafe fn is_outer(object: *mut ffi::PyObject) -> bool {
     unsafe { ffi::Py_TYPE(object) == layout().gathering }
 }
 
+/// Its children, borrowed.
+///
+/// # Safety
+/// `object` is a live gathering future, and no Python code runs while the slice is used.
+pub unsafe fn children_of<'a>(object: *mut ffi::PyObject) -> &'a [*mut ffi::PyObject] {
+    // SAFETY: the caller's contract.
+    unsafe { &(*Outer(object).fields_ptr()).children }
+}
+
 fn fields_offset() -> usize {
     (layout().future_cell + size_of::<Cell>()).next_multiple_of(align_of::<Fields>())
 }

@@ -54,6 +54,8 @@ pub struct Parts {
     pub outbox: Outbox,
     /// Buffers that were sent and wait to be released; empty between uses, kept for its memory.
     pub sent: Vec<Chunk>,
+    /// `inspect` knows the loop.
+    pub known: bool,
     /// What it counts of itself, for whoever looks on.
     pub metrics: Arc<Metrics>,
     /// Ends `park` from any thread; None once the loop is closed.
@@ -163,6 +165,7 @@ impl Loop {
     pub unsafe fn close_driver(self) {
         // SAFETY: the caller's contract.
         unsafe {
+            crate::inspect::forget(self);
             self.parts().waker = None;
             (*self.0.as_ptr()).driver = None;
         }
@@ -199,6 +202,7 @@ impl Loop {
     pub unsafe fn empty(self) {
         // SAFETY: the caller's contract.
         unsafe {
+            crate::inspect::forget(self);
             let object = self.0.as_ptr();
             std::ptr::drop_in_place(&raw mut (*object).events);
             std::ptr::drop_in_place(&raw mut (*object).parts);

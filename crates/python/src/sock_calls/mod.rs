@@ -36,6 +36,41 @@ use std::ptr;
 
 static TYPE: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());
 
+/// On what a call waits.
+pub struct Waits {
+    /// In a word.
+    pub kind: &'static str,
+    /// The loop's method.
+    pub method: &'static str,
+    /// The socket's descriptor.
+    pub fd: std::os::fd::RawFd,
+}
+
+/// On what `object` waits, if it is a call.
+///
+/// # Safety
+/// The object lives.
+pub unsafe fn wait_of(object: *mut ffi::PyObject) -> Option<Waits> {
+    // SAFETY: the type is checked before the fields are read.
+    unsafe {
+        if ffi::Py_TYPE(object) != *TYPE.get() {
+            return None;
+        }
+        let fields = Call::from_object(object).fields();
+        let kind = match fields.kind {
+            Kind::Accept => "accept",
+            Kind::Connect => "connect",
+            kind if kind.writes() => "write",
+            _ => "read",
+        };
+        Some(Waits {
+            kind,
+            method: fields.kind.name().to_str().unwrap_or("?"),
+            fd: fields.fd,
+        })
+    }
+}
+
 /// A fresh call; `first` and `second` may be NULL.
 ///
 /// # Safety

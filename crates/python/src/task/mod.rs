@@ -19,7 +19,7 @@ mod lifecycle;
 mod methods;
 #[cfg(Py_3_14)]
 mod probe;
-mod registry;
+pub mod registry;
 pub mod request;
 mod samples;
 mod step;

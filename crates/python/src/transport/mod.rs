@@ -107,6 +107,15 @@ pub unsafe fn mark_and_peer<'a>(
     }
 }
 
+/// The peer's address, where it is known.
+///
+/// # Safety
+/// `object` is a live transport, and the borrow ends before Python code can run.
+pub unsafe fn peer<'a>(object: *mut ffi::PyObject) -> Option<&'a rondeau_driver::SockAddr> {
+    // SAFETY: the caller's contract.
+    unsafe { Transport::from_object(object).state().peer.as_ref() }
+}
+
 unsafe extern "C" fn transport_of(
     self_: *mut ffi::PyObject,
     fd: *mut ffi::PyObject,

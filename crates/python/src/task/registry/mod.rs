@@ -13,6 +13,8 @@ pub mod list;
 
 pub use list::{link, unlink};
 
+use crate::future::layout::layout;
+use pyo3_ffi as ffi;
 use std::ptr;
 
 /// A place in a circular list: CPython's `struct llist_node` (Include/internal/pycore_llist.h). NULL in no list.
@@ -21,6 +23,55 @@ use std::ptr;
 pub struct Node {
     next: *mut Node,
     prev: *mut Node,
+}
+
+/// Where a list begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Head(*mut Node);
+
+/// The lists of this process; none where only asyncio knows them. Heads are good until the GIL is given up.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn heads() -> Vec<Head> {
+    // SAFETY: the caller's contract.
+    unsafe { list::heads() }.into_iter().map(Head).collect()
+}
+
+/// The first task of a list, borrowed.
+///
+/// # Safety
+/// The head is good.
+pub unsafe fn first(head: Head) -> Option<*mut ffi::PyObject> {
+    // SAFETY: the caller's contract.
+    unsafe { object((*head.0).next, head) }
+}
+
+/// The task after this one.
+///
+/// # Safety
+/// The head is good, and the task lives and is in its list.
+pub unsafe fn after(head: Head, task: *mut ffi::PyObject) -> Option<*mut ffi::PyObject> {
+    // SAFETY: the caller's contract.
+    unsafe { object((*task.byte_add(layout().node).cast::<Node>()).next, head) }
+}
+
+/// Whether a task that was in a list still is.
+///
+/// # Safety
+/// The task lives.
+pub unsafe fn is_listed(task: *mut ffi::PyObject) -> bool {
+    // SAFETY: the caller's contract.
+    unsafe {
+        !(*task.byte_add(layout().node).cast::<Node>())
+            .next
+            .is_null()
+    }
+}
+
+unsafe fn object(node: *mut Node, head: Head) -> Option<*mut ffi::PyObject> {
+    // SAFETY: a node that is not the head lies in a task.
+    (node != head.0 && !node.is_null()).then(|| unsafe { node.byte_sub(layout().node).cast() })
 }
 
 /// Puts a node at the end.

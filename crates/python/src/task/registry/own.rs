@@ -27,6 +27,12 @@ pub unsafe fn open() {
     }
 }
 
+/// The list.
+pub unsafe fn heads() -> Vec<*mut Node> {
+    // SAFETY: the caller holds the GIL.
+    vec![unsafe { HEAD.get() }]
+}
+
 /// Puts the task into the list.
 ///
 /// # Safety

@@ -41,6 +41,25 @@ pub fn open() -> Python<()> {
     Ok(())
 }
 
+/// The list of each thread that is there. A head lies at the same place in each thread's state; where, the first task has shown.
+pub unsafe fn heads() -> Vec<*mut Node> {
+    let mut heads = Vec::new();
+    // SAFETY: the caller holds the GIL, so states of this interpreter are not freed; CPython initialises the head with the state.
+    unsafe {
+        let list = LIST.get();
+        if !list.in_base || list.thread.is_null() {
+            return heads;
+        }
+        let place = list.head.addr() - list.thread.addr();
+        let mut thread = ffi::PyInterpreterState_ThreadHead(ffi::PyInterpreterState_Get());
+        while !thread.is_null() {
+            heads.push(thread.byte_add(place).cast());
+            thread = ffi::PyThreadState_Next(thread);
+        }
+    }
+    heads
+}
+
 /// Notes that `layout().node` is the base's node.
 ///
 /// # Safety

@@ -1,0 +1,410 @@
+//! On what a task waits: what the known functions of asyncio and of this crate say about themselves, and the futures about theirs.
+//!
+//! Called along the chain and at its end. A function is known by its name and its folder, asyncio's or ours, and native ones by the name
+//! that they share with asyncio's; the object is the first of the right class that its frame refers to. So each Python's own code and the
+//! native forms are one table, and nothing is noted while the loop runs.
+
+use super::chain::Found;
+use super::known::{How, Known};
+use super::tables::{attribute, referents, text_of};
+use crate::coroutine::CoroRef;
+use crate::future::Purpose;
+use crate::future::cell::State;
+use crate::future::door::door;
+use crate::future::layout::layout;
+use crate::native_loop::Loop;
+use crate::seconds::plain_seconds;
+use crate::sock_calls::Waits;
+use crate::{gather, handle, shield, sleep, transport};
+use pyo3_ffi as ffi;
+use rondeau_driver::{SockAddr, socket};
+use std::ffi::CStr;
+use std::ptr;
+
+/// On what a task waits.
+pub struct Wait {
+    /// In a word or two.
+    pub kind: &'static str,
+    /// The lock, queue, future …; NULL where there is none. Borrowed.
+    pub object: *mut ffi::PyObject,
+    /// What else can be said: a peer, a process.
+    pub text: String,
+    /// The tasks that it waits for.
+    pub tasks: Vec<*mut ffi::PyObject>,
+    /// Something that is no task can end it as well.
+    pub open: bool,
+    /// A timer's time, on the loop's clock.
+    pub due: Option<f64>,
+}
+
+impl Wait {
+    fn new(kind: &'static str, object: *mut ffi::PyObject) -> Wait {
+        Wait {
+            kind,
+            object,
+            text: String::new(),
+            tasks: Vec::new(),
+            open: false,
+            due: None,
+        }
+    }
+
+    /// A `sock_*` call's.
+    pub fn socket(waits: Waits) -> Wait {
+        let mut wait = Wait::new(waits.kind, ptr::null_mut());
+        wait.text = socket::peer_addr(waits.fd).map_or_else(
+            |_| format!("descriptor {}", waits.fd),
+            |peer| address(&peer),
+        );
+        wait
+    }
+}
+
+/// Whether the object's class, or one that it inherits from, has one of these names; a native half's underscore does not count.
+///
+/// # Safety
+/// The object lives.
+pub unsafe fn has_class(object: *mut ffi::PyObject, names: &[&str]) -> bool {
+    // SAFETY: a type's bases live as long as it does; names end in NUL.
+    unsafe {
+        let mut kind = ffi::Py_TYPE(object);
+        while !kind.is_null() {
+            let name = CStr::from_ptr((*kind).tp_name).to_bytes();
+            let last = name.rsplit(|byte| *byte == b'.').next().unwrap_or(name);
+            let last = last.strip_prefix(b"_").unwrap_or(last);
+            if names.iter().any(|wanted| wanted.as_bytes() == last) {
+                return true;
+            }
+            kind = (*kind).tp_base;
+        }
+        false
+    }
+}
+
+/// A link's function is a known one: notes what it says. `coro` where it is native.
+///
+/// # Safety
+/// The objects live.
+pub unsafe fn note(
+    found: &mut Found,
+    known: &'static Known,
+    held: &[*mut ffi::PyObject],
+    coro: Option<CoroRef>,
+) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let object = held
+            .iter()
+            .copied()
+            .find(|object| has_class(*object, known.classes))
+            .unwrap_or(ptr::null_mut());
+        let mut wait = Wait::new(known.kind, object);
+        match known.how {
+            How::Timer => {
+                wait.due = match coro {
+                    Some(coro) => sleep::ends_at(coro),
+                    None => timer_of(held),
+                };
+                // An asyncio.sleep(0) has no timer: it gives way, and is ready.
+                if wait.due.is_none() {
+                    return;
+                }
+                wait.object = ptr::null_mut();
+            }
+            How::Socket | How::WholeSocket => wait.text = peer_of(object).unwrap_or_default(),
+            How::Tasks => {
+                if object.is_null() {
+                    return;
+                }
+                let inside = attribute(object, c"_tasks");
+                let list = inside.as_ref().map_or(object, |inside| inside.as_ptr());
+                for child in referents(list) {
+                    expand(child, &mut wait);
+                }
+                wait.object = ptr::null_mut();
+                match coro {
+                    Some(coro) if coro.cell().timer.is_some() => found.limit(f64::INFINITY),
+                    Some(_) => {}
+                    None => {
+                        if let Some(when) = timer_of(held) {
+                            found.limit(when);
+                        }
+                    }
+                }
+            }
+            How::Limit => {
+                // From 3.12 on it is a block with a time-out, which is found on its frame; the native form holds one.
+                for held in held {
+                    if let Some(when) = limit_of(*held) {
+                        found.limit(when);
+                    }
+                }
+                if let Some(when) = timer_of(held) {
+                    found.limit(when);
+                    if !object.is_null() {
+                        expand(object, &mut wait);
+                        wait.object = ptr::null_mut();
+                        found.inner = Some(wait);
+                    }
+                }
+                return;
+            }
+            How::Enter => {
+                if object.is_null() {
+                    return;
+                }
+                let lock = lock_of(object);
+                if let Some(index) = found.holds.iter().rposition(|held| *held == lock) {
+                    found.holds.remove(index);
+                }
+                if has_class(lock, &["Semaphore"]) {
+                    wait.kind = "semaphore";
+                }
+                wait.object = lock;
+            }
+            How::Plain | How::Whole => {
+                if !object.is_null() && known.kind == "process" {
+                    wait.text = process_of(object);
+                    wait.object = ptr::null_mut();
+                }
+            }
+        }
+        if matches!(known.how, How::Whole | How::WholeSocket) {
+            found.whole.get_or_insert(wait);
+        } else {
+            found.inner = Some(wait);
+        }
+    }
+}
+
+/// What a task waits on whose chain said nothing: the future itself.
+///
+/// # Safety
+/// The future lives.
+pub unsafe fn of_future(future: *mut ffi::PyObject) -> Wait {
+    // SAFETY: the caller's contract.
+    unsafe {
+        if ffi::PyObject_TypeCheck(future, door().task_base) != 0 {
+            let mut wait = Wait::new("task", ptr::null_mut());
+            expand(future, &mut wait);
+            return wait;
+        }
+        let mut wait = Wait::new("future", future);
+        expand(future, &mut wait);
+        if !wait.tasks.is_empty() {
+            let gathers = gather::is_outer(future) || has_class(future, &["GatheringFuture"]);
+            wait.kind = if gathers { "gather" } else { "shield" };
+            wait.object = ptr::null_mut();
+        } else if let Some(kind) = purpose(future) {
+            wait.kind = kind;
+            wait.object = ptr::null_mut();
+        } else {
+            wait.open = false;
+        }
+        wait
+    }
+}
+
+/// What a future is for, as it says itself, or as its callbacks tell.
+unsafe fn purpose(future: *mut ffi::PyObject) -> Option<&'static str> {
+    // SAFETY: the entries live as long as the future is not touched.
+    unsafe {
+        let cell = layout().exact(future)?.cell();
+        match cell.purpose {
+            Purpose::Thread => return Some("thread"),
+            Purpose::Subprocess => return Some("process"),
+            Purpose::File => return Some("file"),
+            Purpose::SocketRead => return Some("read"),
+            Purpose::SocketWrite => return Some("write"),
+            Purpose::SocketAccept => return Some("accept"),
+            Purpose::SocketConnect => return Some("connect"),
+            Purpose::Timer => return Some("timer"),
+            _ => {}
+        }
+        let more = cell.more.iter().flat_map(|more| more.iter());
+        for entry in std::iter::once(&cell.first).chain(more) {
+            if entry.is_empty() || entry.is_task() || entry.is_observer() {
+                continue;
+            }
+            let name = attribute(entry.object(), c"__qualname__")?;
+            if text_of(name.as_ptr()).starts_with("_chain_future.") {
+                return Some("thread");
+            }
+        }
+        None
+    }
+}
+
+/// Adds the tasks that a future stands for; what is none makes the wait open.
+unsafe fn expand(future: *mut ffi::PyObject, wait: &mut Wait) {
+    // SAFETY: children live as long as what holds them.
+    unsafe {
+        if ffi::PyObject_TypeCheck(future, door().future_base) == 0 {
+            return;
+        }
+        if let Some(native) = layout().exact(future)
+            && native.cell().state != State::Pending
+        {
+            return;
+        }
+        if ffi::PyObject_TypeCheck(future, door().task_base) != 0 {
+            wait.tasks.push(future);
+        } else if gather::is_outer(future) {
+            for child in gather::children_of(future) {
+                expand(*child, wait);
+            }
+        } else if has_class(future, &["GatheringFuture"])
+            && let Some(children) = attribute(future, c"_children")
+        {
+            for child in referents(children.as_ptr()) {
+                expand(child, wait);
+            }
+        } else if let Some(inner) = shielded(future) {
+            expand(inner, wait);
+        } else {
+            wait.open = true;
+        }
+    }
+}
+
+/// What a shield's outer future stands before.
+unsafe fn shielded(outer: *mut ffi::PyObject) -> Option<*mut ffi::PyObject> {
+    // SAFETY: the entries live as long as the future is not touched.
+    unsafe {
+        let cell = layout().exact(outer)?.cell();
+        let more = cell.more.iter().flat_map(|more| more.iter());
+        std::iter::once(&cell.first)
+            .chain(more)
+            .filter(|entry| !entry.is_empty())
+            .find_map(|entry| {
+                if entry.is_observer() {
+                    return shield::inner_of(entry.object(), outer);
+                }
+                // asyncio's own: a function that closes over both.
+                if ffi::Py_TYPE(entry.object()) != &raw mut ffi::PyFunction_Type {
+                    return None;
+                }
+                let name = attribute(entry.object(), c"__qualname__")?;
+                if !text_of(name.as_ptr()).starts_with("shield.<locals>.") {
+                    return None;
+                }
+                let cells = attribute(entry.object(), c"__closure__")?;
+                referents(cells.as_ptr())
+                    .into_iter()
+                    .flat_map(|cell| referents(cell))
+                    .find(|held| {
+                        *held != outer && ffi::PyObject_TypeCheck(*held, door().future_base) != 0
+                    })
+            })
+    }
+}
+
+/// The time of the first timer handle among these.
+unsafe fn timer_of(held: &[*mut ffi::PyObject]) -> Option<f64> {
+    // SAFETY: the objects live; the type is checked before its slot is read.
+    unsafe {
+        let kind = crate::door::door().timer_handle;
+        let timer = held
+            .iter()
+            .find(|object| ffi::PyObject_TypeCheck(**object, kind) != 0)?;
+        let when = *handle::slot(*timer, crate::door::door().slots.when);
+        float_of(when)
+    }
+}
+
+unsafe fn float_of(object: *mut ffi::PyObject) -> Option<f64> {
+    // SAFETY: NULL or live; the type is checked first.
+    unsafe {
+        if object.is_null() {
+            None
+        } else {
+            plain_seconds(object)
+        }
+    }
+}
+
+/// When a block ends that is in itself a time-out: asyncio's, ours, or a cancel scope of anyio's.
+///
+/// # Safety
+/// The object lives.
+pub unsafe fn limit_of(manager: *mut ffi::PyObject) -> Option<f64> {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let name = if has_class(manager, &["Timeout"]) {
+            c"_when"
+        } else if has_class(manager, &["CancelScope"]) {
+            c"_deadline"
+        } else {
+            return None;
+        };
+        let when = attribute(manager, name)?;
+        float_of(when.as_ptr()).filter(|when| when.is_finite())
+    }
+}
+
+/// The lock that a manager is, or that a condition has.
+///
+/// # Safety
+/// The object lives.
+pub unsafe fn lock_of(manager: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: the caller's contract; the condition keeps its lock.
+    unsafe {
+        if has_class(manager, &["Condition"])
+            && let Some(lock) = attribute(manager, c"_lock")
+        {
+            return lock.as_ptr();
+        }
+        manager
+    }
+}
+
+fn address(addr: &SockAddr) -> String {
+    match addr {
+        SockAddr::Inet(inet) => inet.to_string(),
+        SockAddr::Unix(path) if path.is_empty() => "a Unix socket".to_owned(),
+        SockAddr::Unix(path) => String::from_utf8_lossy(path).replace('\0', "@"),
+        SockAddr::Other(_) => format!("a socket of family {}", addr.family()),
+    }
+}
+
+/// The peer of a stream's connection.
+unsafe fn peer_of(stream: *mut ffi::PyObject) -> Option<String> {
+    // SAFETY: the caller has a live object or NULL; each object is kept by the one before it.
+    unsafe {
+        if stream.is_null() {
+            return None;
+        }
+        let mut holder = attribute(stream, c"_transport")?;
+        // Below TLS is another.
+        while let Some(protocol) = attribute(holder.as_ptr(), c"_ssl_protocol") {
+            holder = attribute(protocol.as_ptr(), c"_transport")?;
+        }
+        if !transport::is_socket_transport(holder.as_ptr()) {
+            let kind = CStr::from_ptr((*ffi::Py_TYPE(holder.as_ptr())).tp_name);
+            return Some(kind.to_string_lossy().into_owned());
+        }
+        transport::peer(holder.as_ptr()).map(address)
+    }
+}
+
+unsafe fn process_of(object: *mut ffi::PyObject) -> String {
+    // SAFETY: the caller has a live object.
+    unsafe {
+        let pid = attribute(object, c"pid").or_else(|| attribute(object, c"_pid"));
+        match pid {
+            Some(pid) if ffi::PyLong_CheckExact(pid.as_ptr()) != 0 => {
+                format!("pid {}", ffi::PyLong_AsLong(pid.as_ptr()))
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+/// The loop's clock, now.
+///
+/// # Safety
+/// The loop lives.
+pub unsafe fn now(loop_: Loop) -> f64 {
+    // SAFETY: the caller's contract.
+    unsafe { loop_.parts().clock.now().as_nanos() as f64 / 1e9 }
+}

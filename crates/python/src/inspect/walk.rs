@@ -1,0 +1,186 @@
+//! Answering a question under the GIL: all tasks, some of them at one moment, or the loops' figures.
+//!
+//! Runs in a thread of its own, started by the desk for each question. Errors of the program's own objects are nobody's: what
+//! cannot be read is left out.
+//!
+//! The whole list is read in slices, so two tasks may have been read at different times: enough to see, and not enough to say that
+//! two wait for each other. Who says so asks for just these, which are read in one slice, with the references to what they wait on
+//! counted.
+
+use super::answer::{Answer, is_done, numbers, read};
+use super::figures::{threads, write_loops};
+use super::hold::{Hold, Stopped};
+use super::tables::{attribute, referents};
+use super::{chain, json, tasks};
+use crate::door::import;
+use crate::ffi::owned::Owned;
+use pyo3_ffi as ffi;
+use rondeau_driver::porter::Guest;
+use std::collections::{HashMap, HashSet};
+
+/// What is asked.
+pub enum Question {
+    /// All tasks.
+    Tasks,
+    /// The tasks at these addresses, at one moment, and how many references they have to the objects at those.
+    Some(Vec<usize>, Vec<usize>),
+    /// The loops' figures, and how many tasks are in which state.
+    Top,
+}
+
+/// Reads a question: a word, and behind `some` two lines of hexadecimal addresses.
+pub fn parse(question: &[u8]) -> Result<Question, &'static str> {
+    let text = std::str::from_utf8(question).map_err(|_| "the question is not UTF-8")?;
+    let mut lines = text.split('\n');
+    let word = lines.next().unwrap_or("");
+    let mut addresses = || {
+        let line = lines.next().unwrap_or("");
+        line.split_ascii_whitespace()
+            .map(|word| {
+                usize::from_str_radix(word, 16).map_err(|_| "an address is not hexadecimal")
+            })
+            .collect::<Result<Vec<usize>, &'static str>>()
+    };
+    match word {
+        "tasks" => Ok(Question::Tasks),
+        "top" => Ok(Question::Top),
+        "some" => Ok(Question::Some(addresses()?, addresses()?)),
+        _ => Err("the question is not known: this program has another version of Rondeau"),
+    }
+}
+
+/// Answers it.
+pub fn answer(guest: &Guest, question: Question) {
+    // SAFETY: the desk starts this thread while the interpreter lives, and whoever ends that waits for it.
+    let answered = unsafe {
+        let mut hold = Hold::take(!matches!(question, Question::Some(..)));
+        let answered = match question {
+            Question::Tasks => every(&mut hold),
+            Question::Some(tasks, objects) => some(&mut hold, &tasks, &objects),
+            Question::Top => top(&mut hold),
+        };
+        answered.map(|mut answer| {
+            answer.tables.let_go();
+            (answer, hold.give_back())
+        })
+    };
+    // The GIL is given back: writing the answer down and sending it are nobody's wait.
+    let _ = match answered {
+        Ok((answer, held)) => {
+            guest.hand_over(br#"{"answer":true}"#, answer.finish(held).as_bytes())
+        }
+        Err(Stopped) => {
+            guest.tell(br#"{"error":"the program has just closed its last loop, forked or ended"}"#)
+        }
+    };
+}
+
+unsafe fn every(hold: &mut Hold) -> Result<Answer, Stopped> {
+    // SAFETY: the GIL is held but between slices, when only weak references are kept.
+    unsafe {
+        let listed = tasks::all(hold)?;
+        let mut answer = Answer::new();
+        for weak in &listed {
+            match tasks::object(weak) {
+                Some(task) => drop(answer.add(task.as_ptr())),
+                None => answer.missed += 1,
+            }
+            hold.breathe()?;
+        }
+        let stacks = threads(&mut answer.tables);
+        write_loops(&mut answer.rest, &stacks);
+        Ok(answer)
+    }
+}
+
+unsafe fn some(hold: &mut Hold, wanted: &[usize], objects: &[usize]) -> Result<Answer, Stopped> {
+    // SAFETY: the GIL is held throughout.
+    unsafe {
+        let listed = tasks::all(hold)?;
+        let mut answer = Answer::new();
+        let mut counts: HashMap<usize, usize> = objects.iter().map(|object| (*object, 0)).collect();
+        let mut alive: HashMap<usize, *mut ffi::PyObject> = HashMap::new();
+        let wanted: HashSet<usize> = wanted.iter().copied().collect();
+        for task in listed.iter().filter_map(|weak| tasks::object(weak)) {
+            if !wanted.contains(&task.as_ptr().addr()) {
+                continue;
+            }
+            let Some((read, found)) = answer.add(task.as_ptr()) else {
+                continue;
+            };
+            let held = found.links.iter().flat_map(|link| referents(*link));
+            for object in held.chain([read.waiter]) {
+                if let Some(count) = counts.get_mut(&object.addr()) {
+                    *count += 1;
+                    alive.insert(object.addr(), object);
+                }
+            }
+        }
+        let out = &mut answer.rest;
+        out.push_str(r#","references":{"#);
+        for (index, (address, object)) in alive.iter().enumerate() {
+            if index > 0 {
+                out.push(',');
+            }
+            let (all, weak) = (ffi::Py_REFCNT(*object), weak_count(*object));
+            json::number(
+                out,
+                format_args!("\"{address}\":[{all},{},{weak}]", counts[address]),
+            );
+        }
+        out.push('}');
+        Ok(answer)
+    }
+}
+
+/// How many weak references there are to an object; 1 where it cannot be told.
+unsafe fn weak_count(object: *mut ffi::PyObject) -> i64 {
+    // SAFETY: a function of C's on a live object.
+    unsafe {
+        let count = import(c"_weakref").ok().and_then(|module| {
+            let function = attribute(module.as_ptr(), c"getweakrefcount")?;
+            Owned::new(ffi::PyObject_CallOneArg(function.as_ptr(), object)).ok()
+        });
+        match count {
+            Some(count) => ffi::PyLong_AsLongLong(count.as_ptr()),
+            None => {
+                ffi::PyErr_Clear();
+                1
+            }
+        }
+    }
+}
+
+/// The figures, and the tasks' states without their stacks.
+unsafe fn top(hold: &mut Hold) -> Result<Answer, Stopped> {
+    // SAFETY: as in `every`.
+    unsafe {
+        let listed = tasks::all(hold)?;
+        let numbers = numbers();
+        let mut counts: HashMap<(u64, &'static str), u64> = HashMap::new();
+        for weak in &listed {
+            if let Some(object) = tasks::object(weak)
+                && let Some(task) = read(object.as_ptr(), &numbers)
+            {
+                let waits = !task.waiter.is_null() && !is_done(task.waiter);
+                let state = if waits {
+                    "waiting"
+                } else if chain::is_running(task.coro) {
+                    "running"
+                } else {
+                    "ready"
+                };
+                *counts.entry((task.loop_, state)).or_default() += 1;
+            }
+            hold.breathe()?;
+        }
+        let mut answer = Answer::new();
+        let out = &mut answer.rest;
+        out.push_str(r#","states":"#);
+        json::list(out, &counts, |out, ((loop_, state), count)| {
+            json::number(out, format_args!(r#"[{loop_},"{state}",{count}]"#));
+        });
+        write_loops(out, &HashMap::new());
+        Ok(answer)
+    }
+}
