@@ -105,10 +105,10 @@ struct Span {
 /// let mut stall = Stall::new();
 /// let asleep = |ran| Some(Sight { usage: Usage { ran, waited: Some(0), state: State::Asleep }, locked_out: false, starved: false });
 /// let beat = Beat { word: 10, turns: 1 };
-/// for look in 0..11 {
+/// for look in 0..10 {
 ///     assert_eq!(stall.look(look * 10, 10, 100, beat, || asleep(5)), [None, None]);
 /// }
-/// let [Some(Verdict::Blocked(held)), None] = stall.look(110, 10, 100, beat, || asleep(5)) else { panic!() };
+/// let [Some(Verdict::Blocked(held)), None] = stall.look(100, 10, 100, beat, || asleep(5)) else { panic!() };
 /// assert!(held.counted >= 100);
 /// ```
 #[derive(Debug, Default)]
