@@ -23,6 +23,28 @@ if TYPE_CHECKING:
 _FORMAT_TAKES_DEBUG = "debug" in inspect.signature(format_helpers._format_callback_source).parameters
 
 
+def task_failed(loop: Any, task: Any, turns: int = 4) -> None:
+    """A task failed that nobody waits for: report it, unless somebody takes the exception within so many turns.
+
+    So many that whoever begins to wait for it in the turn of its end or in the next one, in whatever way, comes before: `wait`
+    and `as_completed` take three turns until they have handed it on. Reported from within the task's own context.
+    """
+    if not task._log_traceback:
+        return
+    if turns:
+        loop.call_soon(task_failed, loop, task, turns - 1)
+        return
+    task._log_traceback = False
+    context = {
+        "message": f"{type(task).__name__} exception was never retrieved",
+        "exception": task._exception,
+        "future": task,
+    }
+    if task._source_traceback:
+        context["source_traceback"] = task._source_traceback
+    loop.call_exception_handler(context)
+
+
 def source_traceback() -> Any:
     """The stack of the line that schedules something, for debug mode."""
     return format_helpers.extract_stack(sys._getframe(1))

@@ -247,6 +247,9 @@ def adopt_streams(reader: type[StreamReader], writer: type[StreamWriter], protoc
     """Serve these classes, made of the native ones and asyncio's."""
 
 class EventLoop:
+    report_failed_tasks: bool
+    keep_tasks: bool
+
     # What a program calls.
     def call_soon(self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None) -> asyncio.Handle: ...
     def call_soon_threadsafe(

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 # Whether the environment asks for a watchdog, which is then started with the first loop.
 _WATCHDOG = os.environ.get("RONDEAU_WATCHDOG", "0") not in ("", "0")
 
+# Whether the environment asks for these of every loop.
+_REPORT_FAILED_TASKS = os.environ.get("RONDEAU_REPORT_FAILED_TASKS", "0") not in ("", "0")
+_KEEP_TASKS = os.environ.get("RONDEAU_KEEP_TASKS", "0") not in ("", "0")
+
 # What native functions do without asking the loop's methods.
 _HOT = (
     "call_soon",
@@ -120,6 +124,15 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
     It is an `asyncio.SelectorEventLoop` in all that a program can ask of one. Made by `rondeau.new_event_loop()`; one
     thread runs it.
 
+    Attributes:
+        report_failed_tasks: Whether a task that fails while nobody waits for it is reported when it ends and not when it is
+            collected: to the exception handler, four turns later, unless somebody took the exception by then. May be set at
+            any time.
+        keep_tasks: Whether the loop keeps alive each task that is made from now on, until the task ends or the loop is closed.
+
+    Both are False unless `RONDEAU_REPORT_FAILED_TASKS=1` or `RONDEAU_KEEP_TASKS=1` is in the environment, and hold for tasks of
+    the loop's own kind, not for those that a task factory makes of another.
+
     Raises:
         ValueError: `RONDEAU_DRIVER` is set to something else than `epoll` or `uring`, or `RONDEAU_WATCHDOG` to something else
             than a number of seconds, `auto` or 0.
@@ -164,6 +177,10 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
 
             _watchdog.from_environment()
         super().__init__(_Kernel(self))  # type: ignore[arg-type]
+        if _REPORT_FAILED_TASKS:
+            self.report_failed_tasks = True
+        if _KEEP_TASKS:
+            self.keep_tasks = True
         if type(self) is not EventLoop:
             self._look_at_methods(())
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from .loop import new_event_loop
+from .loop import EventLoop, new_event_loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +21,15 @@ if TYPE_CHECKING:
 class Runner(asyncio.Runner):  # type: ignore[misc]  # typeshed calls it final; it is not.
     """asyncio.Runner whose loops are Rondeau's unless `loop_factory` says otherwise.
 
+    Args:
+        debug: as in asyncio.
+        loop_factory: as in asyncio.
+        report_failed_tasks: set the loop's attribute of that name; None leaves it.
+        keep_tasks: likewise.
+
+    Raises:
+        TypeError: one of the last two was given, and the loop is not Rondeau's; with the first use, which makes the loop.
+
     >>> import asyncio, rondeau
     >>> with rondeau.Runner() as runner:
     ...     runner.run(asyncio.sleep(0, 10)) + runner.run(asyncio.sleep(0, 5))
@@ -32,8 +41,31 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # typeshed calls it final; 
         *,
         debug: bool | None = None,
         loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+        report_failed_tasks: bool | None = None,
+        keep_tasks: bool | None = None,
     ) -> None:
-        super().__init__(debug=debug, loop_factory=loop_factory or new_event_loop)
+        options = {"report_failed_tasks": report_failed_tasks, "keep_tasks": keep_tasks}
+        super().__init__(debug=debug, loop_factory=_with(options, loop_factory or new_event_loop))
+
+
+def _with(
+    options: dict[str, bool | None], factory: Callable[[], asyncio.AbstractEventLoop]
+) -> Callable[[], asyncio.AbstractEventLoop]:
+    """A factory of loops on which these are set."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if not given:
+        return factory
+
+    def make() -> asyncio.AbstractEventLoop:
+        loop = factory()
+        if not isinstance(loop, EventLoop):
+            loop.close()
+            raise TypeError(f"{' and '.join(given)}: for Rondeau's loops, and loop_factory made {loop!r}")
+        for name, value in given.items():
+            setattr(loop, name, value)
+        return loop
+
+    return make
 
 
 def run(
@@ -41,12 +73,22 @@ def run(
     *,
     debug: bool | None = None,
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    report_failed_tasks: bool | None = None,
+    keep_tasks: bool | None = None,
 ) -> T:
     """Run the coroutine `main` on a new loop and return its result, as asyncio.run does.
 
+    Args:
+        main: the coroutine.
+        debug: whether debug mode is on; None leaves it to the environment.
+        loop_factory: makes the loop.
+        report_failed_tasks: see `EventLoop`; None leaves it to the environment.
+        keep_tasks: likewise.
+
     Raises:
         RuntimeError: this thread already runs a loop.
-        TypeError: `main` is not a coroutine (before Python 3.14 it is ValueError).
+        TypeError: `main` is not a coroutine (before Python 3.14: ValueError), or one of the last two was given and the loop
+            is not Rondeau's.
 
     >>> import asyncio, rondeau
     >>> rondeau.run(asyncio.sleep(0, "served"))
@@ -55,7 +97,8 @@ def run(
     if asyncio._get_running_loop() is not None:
         # Named here and not left to Runner.run, which would name a method that nobody called.
         raise RuntimeError("rondeau.run() cannot be called from a running event loop")
-    with Runner(debug=debug, loop_factory=loop_factory) as runner:
+    runner = Runner(debug=debug, loop_factory=loop_factory, report_failed_tasks=report_failed_tasks, keep_tasks=keep_tasks)
+    with runner:
         return runner.run(main)
 
 

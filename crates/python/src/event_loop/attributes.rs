@@ -79,6 +79,8 @@ flag!(get_debug_flag, set_debug_flag, debug);
 flag!(get_direct, set_direct, direct);
 flag!(get_plain, set_plain, plain);
 flag!(get_own_clock, set_own_clock, own_clock);
+flag!(get_report_failed, set_report_failed, report_failed);
+flag!(get_keep_tasks, set_keep_tasks, keep_tasks);
 
 unsafe extern "C" fn get_thread(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
@@ -148,6 +150,12 @@ pub fn table() -> *mut c_void {
         attribute(c"_direct", get_direct, Some(set_direct)),
         attribute(c"_plain", get_plain, Some(set_plain)),
         attribute(c"_own_clock", get_own_clock, Some(set_own_clock)),
+        attribute(
+            c"report_failed_tasks",
+            get_report_failed,
+            Some(set_report_failed),
+        ),
+        attribute(c"keep_tasks", get_keep_tasks, Some(set_keep_tasks)),
         attribute(c"_thread_id", get_thread, Some(set_thread)),
         attribute(c"_task_factory", get_factory, Some(set_factory)),
     ])

@@ -77,6 +77,9 @@ unsafe extern "C" fn new(
         current: ptr::null_mut(),
         child: ptr::null_mut(),
         record: Default::default(),
+        report_failed: false,
+        keep_tasks: false,
+        kept: Default::default(),
     };
     // SAFETY: the allocation is large enough for a LoopObject; its parts are written before anyone else sees it. It is tracked
     // from its allocation on, but no collection can run between the two.
@@ -105,6 +108,7 @@ fn take_all(parts: &mut Parts) -> Vec<*mut ffi::PyObject> {
     for slot in parts.descriptors.take() {
         all.extend(slot.held().into_iter().filter(|object| !object.is_null()));
     }
+    all.extend(parts.kept.take().iter());
     all
 }
 
@@ -126,7 +130,8 @@ unsafe extern "C" fn traverse(
         let unsent = parts.outbox.iter().map(|object| object.as_ptr());
         let watched = parts.descriptors.iter().flat_map(|(_, slot)| slot.held());
         let files = parts.files.iter();
-        for held in unsent.chain(watched).chain(files).chain([
+        let kept = parts.kept.iter();
+        for held in unsent.chain(watched).chain(files).chain(kept).chain([
             parts.task_factory,
             parts.no_variables,
             parts.current,

@@ -88,6 +88,12 @@ pub struct Parts {
     pub current: *mut ffi::PyObject,
     /// What the recorder keeps.
     pub record: OfLoop,
+    /// A failed task that nobody waits for is reported when it ends.
+    pub report_failed: bool,
+    /// Tasks that are made from now on are kept.
+    pub keep_tasks: bool,
+    /// Tasks that live until they end, each a strong reference.
+    pub kept: crate::task::kept::Kept,
     /// The future that the next item, an observer, is told of (strong); NULL between such pairs.
     pub child: *mut ffi::PyObject,
 }

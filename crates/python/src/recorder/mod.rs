@@ -24,6 +24,7 @@ mod snapshot;
 mod subject;
 mod wait;
 
+pub use callable::ByAddress;
 pub use control::{METHODS, init};
 pub use foreign::{made, scheduled};
 pub use item::{enter, item, leave};

@@ -34,6 +34,8 @@ pub struct TaskCell {
     pub must_cancel: bool,
     /// Report a pending task that is destroyed.
     pub log_destroy_pending: bool,
+    /// Its loop keeps it alive (`kept`).
+    pub kept: bool,
     /// What the recorder knows it by; zeroed memory is a stranger.
     pub mark: Mark,
 }

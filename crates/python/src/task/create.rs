@@ -1,7 +1,7 @@
 //! Making a task: `loop.create_task`'s fast path and `Task.__init__`.
 
 use super::cell::TaskRef;
-use super::{eager, registry, wrapper};
+use super::{eager, kept, registry, wrapper};
 use crate::coroutine;
 use crate::ffi::{Python, Raised, compat, gil::GilCell, names::names, owned::Owned};
 use crate::future::cell::{clear_slot, set_slot};
@@ -42,6 +42,9 @@ pub unsafe fn new(
         if made.is_err() {
             lifecycle::release_keeping_error(object);
             return ptr::null_mut();
+        }
+        if loop_.parts().keep_tasks {
+            kept::keep(loop_, task);
         }
         object
     }
@@ -90,7 +93,13 @@ pub unsafe extern "C" fn tp_init(
             };
             let task = TaskRef::of(object);
             lifecycle::init(task.future(), loop_)?;
-            fill(task, coro, name, context, eager)
+            fill(task, coro, name, context, eager)?;
+            if let Some(loop_) = kept::loop_of(task)
+                && loop_.parts().keep_tasks
+            {
+                kept::keep(loop_, task);
+            }
+            Ok(())
         };
         crate::future::status(init())
     }

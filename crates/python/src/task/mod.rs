@@ -15,6 +15,7 @@ mod create;
 pub mod current;
 mod eager;
 pub mod factory;
+pub mod kept;
 mod lifecycle;
 mod methods;
 #[cfg(Py_3_14)]
@@ -23,6 +24,7 @@ pub mod registry;
 pub mod request;
 mod samples;
 mod step;
+mod unheard;
 mod wait;
 pub mod wrapper;
 

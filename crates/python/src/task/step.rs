@@ -6,7 +6,7 @@
 //! A future that has its result resumes the coroutine with `send(None)`; one with an exception throws it in, as C does.
 
 use super::cell::TaskRef;
-use super::{awaited_by, current, registry, wait, wrapper};
+use super::{awaited_by, current, kept, registry, unheard, wait, wrapper};
 use crate::door as core_door;
 use crate::ffi::{Python, Raised, args::raise, compat, names::names, owned::Owned, stop_iteration};
 use crate::future::cell::State;
@@ -243,6 +243,9 @@ unsafe fn returned(task: TaskRef, value: Owned) -> Python<()> {
     // SAFETY: the task leaves the list before anyone is told.
     unsafe {
         registry::unlink(task);
+        if task.cell().kept {
+            kept::let_go(task);
+        }
         if task.cell().must_cancel {
             // It was cancelled in its last step.
             task.cell().must_cancel = false;
@@ -271,16 +274,24 @@ unsafe fn raised(task: TaskRef) -> Python<()> {
         let cancelled = ffi::PyErr_ExceptionMatches(door().cancelled_error) != 0;
         let exception = Owned::new(compat::take_raised())?;
         registry::unlink(task);
+        if task.cell().kept {
+            kept::let_go(task);
+        }
         if cancelled {
             let old = task.future().rare().cancelled_error.replace(exception);
             drop(old);
             return outcome::cancel(task.future(), ptr::null_mut()).map(drop);
         }
+        let alone = unheard::is_alone(task);
         outcome::set_exception(task.future(), exception.as_ptr())?;
+        let noted = if alone { unheard::report(task) } else { Ok(()) };
         if crate::errors::leaves(exception.as_ptr()) {
+            if noted.is_err() {
+                ffi::PyErr_Clear();
+            }
             compat::set_raised(exception.into_ptr());
             return Err(Raised);
         }
-        Ok(())
+        noted
     }
 }
