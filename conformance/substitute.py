@@ -49,12 +49,12 @@ class Loops:
         return getattr(self._theirs, name)
 
 
-def everything(arm: str) -> dict[str, int]:
-    """Rebind what `arm` asks for; return for each name how many places were rebound."""
+def everything(arm: str, *, types_too: bool = True) -> dict[str, int]:
+    """Rebind what `arm` asks for (Task and Future only where `types_too`); return for each name in how many places."""
     done: dict[str, int] = {}
     if arm != "asyncio":
         done |= loops()
-    if arm in ("types", "native"):
+    if arm in ("types", "native") and types_too:
         done |= types()
     if arm == "native":
         done |= primitives()

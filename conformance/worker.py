@@ -98,12 +98,12 @@ def main() -> None:
     channel = Channel(int(descriptor))
     only, wanted = json.load(sys.stdin)
     # Here and not above: a process that a test spawns imports this file again, and does not find its neighbours.
-    from suites import LEFT_OUT
+    from suites import LEFT_OUT, REBINDERS
 
     if arm != "asyncio":
         import substitute
 
-        channel.say("rebound", substitute.everything(arm))
+        channel.say("rebound", substitute.everything(arm, types_too=short(module) not in REBINDERS))
     # What the tests start finds neither this folder nor these arguments.
     sys.path.pop(0)
     sys.argv[1:] = []

@@ -6,6 +6,7 @@ use crate::future::cell::set_slot;
 use pyo3_ffi as ffi;
 use rondeau_core::TimerKey;
 use std::ffi::{CStr, c_int, c_void};
+use std::mem::offset_of;
 use std::ptr;
 
 /// What was sent to a coroutine came to.
@@ -51,24 +52,30 @@ pub struct CoroObject {
     pub kind: *const Kind,
     /// The kind's objects; strong or NULL.
     held: [*mut ffi::PyObject; 4],
-    /// A number of the kind's: seconds.
-    pub number: f64,
-    /// The kind's timer.
-    pub timer: Option<TimerKey>,
-    /// A count of the kind's.
-    pub count: u32,
     /// A choice of the kind's.
     pub option: u8,
     /// How far the kind's code has come.
     pub phase: u8,
     pub state: State,
+    /// What a reader in another process takes for a generator's: that there is no frame (`inside`).
+    frame_state: u8,
     /// The kind's code runs.
     pub running: bool,
     /// It has become the coroutine in `held[0]`.
     pub delegates: bool,
     /// It was finalised: the collector has marked its memory, which the next one must not inherit.
     pub finalized: bool,
+    /// A count of the kind's.
+    pub count: u32,
+    /// The kind's timer.
+    pub timer: Option<TimerKey>,
+    /// A number of the kind's: seconds.
+    pub number: f64,
 }
+
+/// Where a generator's `gi_frame_state` is, from 3.14 on: there `python -m asyncio ps` looks.
+pub const FRAME_STATE_OFFSET: usize = 67;
+const _: () = assert!(offset_of!(CoroObject, frame_state) == FRAME_STATE_OFFSET);
 
 /// A native coroutine: a borrowed reference.
 #[derive(Clone, Copy)]
@@ -84,6 +91,7 @@ pub unsafe fn fill_fresh(object: *mut ffi::PyObject) {
         let cell = object.cast::<CoroObject>();
         (*cell).weak = ptr::null_mut();
         (*cell).held = [ptr::null_mut(); 4];
+        (*cell).frame_state = super::inside::no_frame();
         (*cell).running = false;
         (*cell).finalized = false;
     }

@@ -1,7 +1,7 @@
 //! What CPython and programs call on a native coroutine, and the making of its type.
 
 use super::cell::{CoroObject, CoroRef, State};
-use super::{Sent, TYPE, check_sent, close, drive, spare};
+use super::{Sent, TYPE, check_sent, close, drive, inside, spare};
 use crate::door::{attribute, cold, import};
 use crate::ffi::{
     Python, Raised, answer, compat,
@@ -243,6 +243,7 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
 
 /// Makes the type and has `collections.abc` know it.
 pub fn init(module: *mut ffi::PyObject) -> Python<()> {
+    inside::init()?;
     let mut await_ = types::noargs(
         c"__await__",
         await_method,
@@ -277,6 +278,8 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
         types::attribute(c"__name__", name, None),
         types::attribute(c"__qualname__", qualname, None),
         types::attribute(c"cr_running", is_running, None),
+        types::attribute(c"cr_frame", inside::frame, None),
+        types::attribute(c"cr_await", inside::awaited, None),
         types::attribute(c"cr_origin", no_origin, None),
     ]);
     let members = types::table([ffi::PyMemberDef {

@@ -8,9 +8,10 @@
 //! Invariants: `held` owns its references; a finished coroutine holds nothing; `running` is set while its kind's code runs, so that what
 //! that code calls cannot come back in.
 //! Limits: `inspect.iscoroutine` is False, since CPython asks for its own type; there is no frame, so tracebacks and
-//! `cr_frame` do not show a line of asyncio's.
+//! call graphs do not show a line of asyncio's (`inside`).
 
 mod cell;
+mod inside;
 mod methods;
 mod spare;
 
