@@ -44,7 +44,7 @@ class Terminal:
             stdout=self.slave,
             stderr=self.slave,
             start_new_session=True,
-            env={**os.environ, "TERM": "dumb", "PYTHON_COLORS": "0"},
+            env={**os.environ, "TERM": "dumb", "PYTHON_COLORS": "0", "PYTHONUNBUFFERED": ""},
         )
 
     def __enter__(self):
@@ -74,6 +74,8 @@ class Terminal:
         while self.process.poll() is None:
             if select.select([self._master], [], [], 0.01)[0]:
                 self.seen += os.read(self._master, 4096).decode()
+        while select.select([self._master], [], [], 0)[0]:
+            self.seen += os.read(self._master, 4096).decode()
         self.is_sane()
         return self.process.returncode
 

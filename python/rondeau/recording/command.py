@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -174,8 +175,10 @@ def near(path: str) -> str:
 
 
 def say(text: str) -> None:
-    """To standard error, if there still is one."""
+    """To standard error, if there still is one. What a closed one cannot take stays in its buffer: exit status 120."""
     try:
+        with contextlib.suppress(io.UnsupportedOperation):
+            os.fstat(sys.stderr.fileno())
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
     except (AttributeError, OSError, ValueError):
