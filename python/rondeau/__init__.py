@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from ._input import ainput as ainput
     from ._input import stdin as stdin
     from ._instruments import metrics as metrics
+    from ._listeners import subscribe as subscribe
+    from ._listeners import unsubscribe as unsubscribe
     from ._open import open as open
     from ._output import stderr as stderr
     from ._output import stdout as stdout
@@ -74,6 +76,8 @@ _OWN = {
     "stdin": "_input",
     "stderr": "_output",
     "stdout": "_output",
+    "subscribe": "_listeners",
+    "unsubscribe": "_listeners",
     "watchdog": "_watchdog",
     "watch": "_watch",
 }

@@ -57,6 +57,9 @@ def recorded(snapshot: Any, since: int, /) -> dict[str, Any]:
 def record_block(loop: Any, task: Any, number: int, /) -> None:
     """A block of the loop, by that number, has just ended."""
 
+def listen(created: Any, done: Any, slow: Any, made: Any, /) -> None:
+    """Call these at each such event; None for those that nobody listens to."""
+
 class JobQueue:
     """Calls on their way from loops to threads."""
 

@@ -115,6 +115,7 @@ class _Clients:
 
 
 exception_hooks: list[Callable[[], None]] = []  # Who wants to know of unhandled exceptions: flight recorders.
+run_hooks: list[Callable[[EventLoop, str], None]] = []  # Who wants to know when a loop starts and stops: listeners.
 
 
 @_core.own_methods
@@ -210,6 +211,8 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
             self._thread_id = threading.get_ident()
             sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook)
             events._set_running_loop(self)
+            for hook in tuple(run_hooks):
+                hook(self, "loop_started")
             self._run()
         finally:
             self._stopping = False
@@ -219,6 +222,8 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
             sys.set_asyncgen_hooks(*hooks)
             if signals:
                 self._leave_signals()
+            for hook in tuple(run_hooks):
+                hook(self, "loop_stopped")
 
     def _check_running(self) -> None:
         self._check_process()

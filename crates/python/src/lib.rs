@@ -29,6 +29,7 @@ mod memory;
 mod metrics;
 mod native_loop;
 mod observer;
+mod onlookers;
 mod probe;
 mod ready;
 mod recorder;
@@ -141,6 +142,7 @@ pub unsafe extern "C" fn PyInit__core() -> *mut c::PyObject {
     ];
     methods.extend(files::functions());
     methods.extend(recorder::METHODS);
+    methods.push(onlookers::LISTEN);
     methods.extend(watching::functions());
     let methods = ffi::types::table_of(methods);
     let definition = Box::leak(Box::new(c::PyModuleDef {

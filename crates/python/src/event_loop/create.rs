@@ -10,7 +10,7 @@ use crate::ffi::{
 };
 use crate::native_loop::Loop;
 use crate::native_loop::check_open;
-use crate::{door, future, recorder, task};
+use crate::{door, future, onlookers, recorder, task};
 use pyo3_ffi as ffi;
 use std::ptr;
 
@@ -145,6 +145,9 @@ unsafe fn with_factory(
         ))?;
         if recorder::is_on() {
             recorder::made(loop_, &made, given.first().copied());
+        }
+        if onlookers::any(onlookers::CREATED | onlookers::DONE) {
+            onlookers::made(loop_, &made)?;
         }
         Ok(made)
     }

@@ -1,10 +1,11 @@
-//! Debug mode's stopwatch: names what held the loop longer than `slow_callback_duration`.
+//! The stopwatch: names what held the loop longer than `slow_callback_duration`, in the log in debug mode, and to who listens.
 //!
-//! Called by the turn in debug mode only. The message is asyncio's; it is written in `rondeau._cold`.
+//! Called by the turn while somebody wants to know. The message is asyncio's; it is written in `rondeau._cold`.
 
 use crate::door;
 use crate::ffi::{Python, compat, owned::Owned};
 use crate::native_loop::Loop;
+use crate::onlookers;
 use crate::ready::Ready;
 use crate::recorder;
 use pyo3_ffi as ffi;
@@ -25,7 +26,7 @@ pub unsafe fn watched(
         if !recorder::is_on() {
             return timed(loop_, ready, run);
         }
-        if loop_.parts().debug {
+        if loop_.parts().debug | onlookers::any(onlookers::SLOW) {
             recorder::item(loop_, ready, |loop_, ready| {
                 timed(loop_, ready, super::turn::run_one)
             })
@@ -52,16 +53,27 @@ pub unsafe fn timed(
         let done = run(loop_, ready);
         let seconds = rondeau_driver::clock::monotonic().saturating_sub(before) as f64 / 1e9;
         let raised = compat::take_raised();
-        let duration = Owned::new(ffi::PyFloat_FromDouble(seconds))?;
-        let logged = door::cold(
-            c"ran",
-            &[loop_.object(), object.as_ptr(), duration.as_ptr()],
-        );
+        let told = tell(loop_, &object, seconds);
         if raised.is_null() {
-            logged?;
+            told?;
         } else {
             compat::set_raised(raised);
         }
         done
+    }
+}
+
+unsafe fn tell(loop_: Loop, object: &Owned, seconds: f64) -> Python<()> {
+    // SAFETY: both live; nothing is borrowed while Python code runs.
+    unsafe {
+        if loop_.parts().debug {
+            let duration = Owned::new(ffi::PyFloat_FromDouble(seconds))?;
+            let args = [loop_.object(), object.as_ptr(), duration.as_ptr()];
+            door::cold(c"ran", &args)?;
+        }
+        if onlookers::any(onlookers::SLOW) {
+            onlookers::ran(loop_, object, seconds)?;
+        }
+        Ok(())
     }
 }

@@ -12,7 +12,9 @@ use crate::ffi::{Python, Raised};
 use crate::native_loop::descriptors::Slot;
 use crate::native_loop::{Loop, Parts, check_process, exchange};
 use crate::ready::{Ready, Turn};
-use crate::{alarm, errors, files, handle, observer, recorder, sock_calls, task, transport};
+use crate::{
+    alarm, errors, files, handle, observer, onlookers, recorder, sock_calls, task, transport,
+};
 use pyo3_ffi as ffi;
 use rondeau_core::{Park, Time};
 use std::io;
@@ -97,7 +99,7 @@ unsafe fn run_batch(loop_: Loop, batch: usize) -> Python<()> {
                 break;
             };
             metrics.begin_item();
-            if loop_.parts().debug | recorder::is_on() {
+            if loop_.parts().debug | onlookers::any(onlookers::RECORDER | onlookers::SLOW) {
                 super::slow::watched(loop_, ready, run_one)?;
             } else {
                 run_one(loop_, ready)?;

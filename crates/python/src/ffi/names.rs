@@ -38,7 +38,7 @@ names! {
     _msg_callback, read, write, join, append, is_closing, pending_ = "pending",
     limit, file, cancelled, set_result, value, maxsize, register, return_when, loop_ = "loop", run, _abort, _on_task_done, delay, when, time, fut, timeout, return_exceptions, acquire, release, is_running, message, future, task, source_traceback,
     writelines, write_eof, can_write_eof, get_extra_info, pause_reading, resume_reading, feed_data, feed_eof, _drain_helper,
-    _get_close_waiter, create_future, call_soon_threadsafe, call_later, call_at, create_task, run_in_executor,
+    _get_close_waiter, create_future, call_soon_threadsafe, call_later, call_at, create_task, run_in_executor, slow_callback_duration,
     cr_code, co_qualname, co_filename, co_firstlineno, __self__, __qualname__, __code__, __call__, get_coro, get_name, _state, _exception, _fut_waiter,
     cr_frame, cr_await, cr_running, cr_suspended, gi_frame, gi_yieldfrom, gi_running, gi_suspended, ag_frame, ag_await, ag_running, ag_suspended,
     pending = "PENDING", finished = "FINISHED", cancelled_ = "CANCELLED",

@@ -1,12 +1,12 @@
 //! Switching it on and off, and asking for what was recorded. Called by `rondeau.recorder` only.
 
 use super::{
-    ON, OfLoop, STATE, State, callable, export, item, place, snapshot::Snapshot, subject::Doing,
-    wait,
+    OfLoop, STATE, State, callable, export, item, place, snapshot::Snapshot, subject::Doing, wait,
 };
 use crate::ffi::{Python, Raised, answer, args::raise, owned::Owned, types};
 use crate::future::layout::layout;
 use crate::native_loop::{Loop, loop_type};
+use crate::onlookers;
 use crate::task::cell::TaskRef;
 use pyo3_ffi as ffi;
 use rondeau_core::record::{Kind, Ring, Subjects};
@@ -99,7 +99,7 @@ unsafe fn begin(args: &[*mut ffi::PyObject]) -> Python<()> {
             waits: (0, 0),
             open: None,
         }));
-        *ON.get() = true;
+        onlookers::set(onlookers::RECORDER, true);
         let many = ffi::PyList_Size(tasks) as usize > capacity / 4;
         for index in 0..ffi::PyList_Size(tasks) {
             let task = ffi::PyList_GetItem(tasks, index);
@@ -166,7 +166,7 @@ unsafe fn running(task: TaskRef) {
 unsafe extern "C" fn stop(_: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: the state is out of reach before what it held is released.
     unsafe {
-        *ON.get() = false;
+        onlookers::set(onlookers::RECORDER, false);
         let old = STATE.get().take();
         drop(old);
     }

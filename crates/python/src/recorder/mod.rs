@@ -33,6 +33,7 @@ pub use wait::{holds, sleeps, waits_for, waits_for_lock, waits_for_peer};
 
 use crate::ffi::gil::GilCell;
 use crate::native_loop::{Loop, loop_type};
+use crate::onlookers;
 use crate::task::cell::TaskRef;
 use pyo3_ffi as ffi;
 use rondeau_core::record::{Event, Kind, Ring, Subjects};
@@ -41,7 +42,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 use subject::{Subject, TaskEntry};
 
-static ON: GilCell<bool> = GilCell::new(false);
 static STATE: GilCell<Option<Box<State>>> = GilCell::new(None);
 
 /// Whether it records.
@@ -51,7 +51,7 @@ static STATE: GilCell<Option<Box<State>>> = GilCell::new(None);
 #[inline(always)]
 pub unsafe fn is_on() -> bool {
     // SAFETY: the borrow ends here.
-    unsafe { *ON.get() }
+    unsafe { onlookers::any(onlookers::RECORDER) }
 }
 
 /// What a loop keeps for the recorder.

@@ -9,8 +9,8 @@ use crate::future::door::door;
 use crate::future::layout::layout;
 use crate::future::{lifecycle, soon};
 use crate::native_loop::Loop;
+use crate::onlookers;
 use crate::ready::Ready;
-use crate::recorder;
 use pyo3_ffi as ffi;
 use std::ffi::c_int;
 use std::ptr;
@@ -136,8 +136,8 @@ unsafe fn fill(
         ffi::Py_INCREF(coro);
         set_slot(task.coro(), coro);
         set_name(task, name)?;
-        if recorder::is_on() {
-            recorder::created(task);
+        if onlookers::any(onlookers::RECORDER | onlookers::CREATED) {
+            onlookers::created(task)?;
         }
         if eager_start && loop_is_running(task)? {
             return eager::start(task);

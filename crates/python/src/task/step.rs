@@ -15,6 +15,7 @@ use crate::future::layout::layout;
 use crate::future::outcome::{self, Outcome};
 use crate::handle;
 use crate::native_loop::Loop;
+use crate::onlookers;
 use pyo3_ffi as ffi;
 use std::ptr;
 
@@ -243,9 +244,18 @@ unsafe fn returned(task: TaskRef, value: Owned) -> Python<()> {
     // SAFETY: the task leaves the list before anyone is told.
     unsafe {
         registry::unlink(task);
-        if task.cell().kept {
-            kept::let_go(task);
+        let done = finished(task, value);
+        if task.cell().kept | onlookers::any(onlookers::DONE) {
+            return ended(task, done);
         }
+        done
+    }
+}
+
+#[inline(always)]
+unsafe fn finished(task: TaskRef, value: Owned) -> Python<()> {
+    // SAFETY: the caller's contract.
+    unsafe {
         if task.cell().must_cancel {
             // It was cancelled in its last step.
             task.cell().must_cancel = false;
@@ -260,9 +270,36 @@ unsafe fn returned(task: TaskRef, value: Owned) -> Python<()> {
     }
 }
 
+/// The task is done, and is kept or somebody listens.
+#[cold]
+unsafe fn ended(task: TaskRef, done: Python<()>) -> Python<()> {
+    // SAFETY: the task is kept alive by whoever makes the step.
+    unsafe {
+        if task.future().cell().state == State::Pending {
+            return done; // What was raised could not be stored.
+        }
+        if task.cell().kept {
+            kept::let_go(task);
+        }
+        if onlookers::any(onlookers::DONE) {
+            return onlookers::ended(task, done);
+        }
+        done
+    }
+}
+
 /// The coroutine raised: the task is cancelled or failed.
 #[cold]
 unsafe fn raised(task: TaskRef) -> Python<()> {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let done = failed_or_cancelled(task);
+        ended(task, done)
+    }
+}
+
+#[cold]
+unsafe fn failed_or_cancelled(task: TaskRef) -> Python<()> {
     // SAFETY: the exception is ours once taken.
     unsafe {
         if ffi::PyErr_Occurred().is_null() {
@@ -274,9 +311,6 @@ unsafe fn raised(task: TaskRef) -> Python<()> {
         let cancelled = ffi::PyErr_ExceptionMatches(door().cancelled_error) != 0;
         let exception = Owned::new(compat::take_raised())?;
         registry::unlink(task);
-        if task.cell().kept {
-            kept::let_go(task);
-        }
         if cancelled {
             let old = task.future().rare().cancelled_error.replace(exception);
             drop(old);
