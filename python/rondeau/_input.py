@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 CHUNK = 65536
-_LOST = "lost " if sys.version_info >= (3, 15) else "input(): lost "  # as `input` says it
+_LOST = "lost " if sys.version_info >= (3, 14) else "input(): lost "  # as `input` says it
 
 
 class _NotYet(Exception):
