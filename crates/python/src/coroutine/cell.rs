@@ -184,10 +184,9 @@ impl CoroRef {
     /// The object lives; any Python code may run.
     #[inline]
     pub unsafe fn clear(self) {
-        for index in 0..4 {
-            // SAFETY: each field is emptied before its reference is released.
-            unsafe {
-                let held = std::mem::replace(&mut (*self.0).held[index], ptr::null_mut());
+        // SAFETY: all fields are emptied before the first reference is released.
+        unsafe {
+            for held in std::mem::replace(&mut (*self.0).held, [ptr::null_mut(); 4]) {
                 if !held.is_null() {
                     ffi::Py_DECREF(held);
                 }

@@ -65,6 +65,11 @@ unsafe extern "C" fn call_method<S: StandIn>(
         if given > 0 {
             ptr::copy_nonoverlapping(args, all.as_mut_ptr().add(1), given);
         }
+        if keywords.is_null()
+            && let Some(made) = S::quick(all.as_ptr(), given + 1)
+        {
+            return made;
+        }
         match S::call(Args::new(all.as_ptr(), count + 1, keywords)) {
             Ok(Some(made)) => made.into_ptr(),
             Ok(None) => {

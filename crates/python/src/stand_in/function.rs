@@ -19,6 +19,24 @@ unsafe extern "C" fn call<S: StandIn>(
     count: usize,
     keywords: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
+    // SAFETY: CPython's calling convention.
+    unsafe {
+        if keywords.is_null()
+            && let Some(made) = S::quick(args, ffi::PyVectorcall_NARGS(count) as usize)
+        {
+            return made;
+        }
+        call_any::<S>(function, args, count, keywords)
+    }
+}
+
+#[inline(never)]
+unsafe extern "C" fn call_any<S: StandIn>(
+    function: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    count: usize,
+    keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: CPython's calling convention; what is declined is called as the Python function that it is.
     unsafe {
         match S::call(Args::new(args, ffi::PyVectorcall_NARGS(count), keywords)) {

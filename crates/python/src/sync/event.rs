@@ -3,7 +3,7 @@
 use super::deque;
 use super::fields::Place;
 use super::known::{Description, known};
-use super::lock::{THIS, boolean, called_plainly, leave, none, plain_call};
+use super::lock::{THIS, boolean, called_plainly, called_quickly, leave, none, plain_call};
 use super::method::{self, method};
 use super::primitive::Primitive;
 use super::waiter::{self, WAITER, Woken};
@@ -40,9 +40,9 @@ pub unsafe fn is_native(object: *mut ffi::PyObject) -> bool {
 
 method!(Init, c"__init__", kind, init_);
 method!(IsSet, c"is_set", kind, is_set);
-method!(Set, c"set", kind, set_method);
-method!(Clear, c"clear", kind, clear);
-method!(Wait, c"wait", kind, wait);
+method!(Set, c"set", kind, set_method, set_quickly);
+method!(Clear, c"clear", kind, clear, clear_quickly);
+method!(Wait, c"wait", kind, wait, wait_quickly);
 
 static WAIT: Kind = Kind {
     name: c"wait",
@@ -82,6 +82,30 @@ unsafe fn clear(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
         }
         this.cell().flag = false;
         Ok(Some(none()))
+    }
+}
+
+#[inline(always)]
+unsafe fn clear_quickly(this: Primitive, count: usize) -> Option<*mut ffi::PyObject> {
+    // SAFETY: the primitive lives.
+    unsafe {
+        if count != 0 || this.cell().shadowed {
+            return None;
+        }
+        this.cell().flag = false;
+        Some(none().into_ptr())
+    }
+}
+
+#[inline(always)]
+unsafe fn set_quickly(this: Primitive, count: usize) -> Option<*mut ffi::PyObject> {
+    // SAFETY: the primitive lives; nobody has waited for it yet.
+    unsafe {
+        if count != 0 || this.cell().shadowed || !this.has_no_deque() {
+            return None;
+        }
+        this.cell().flag = true;
+        Some(none().into_ptr())
     }
 }
 
@@ -141,10 +165,19 @@ unsafe fn wait(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
     unsafe { called_plainly(this, call, 0, &WAIT) }
 }
 
+#[inline(always)]
+unsafe fn wait_quickly(this: Primitive, count: usize) -> Option<*mut ffi::PyObject> {
+    // SAFETY: the primitive lives.
+    unsafe { called_quickly(this, count == 0, &WAIT) }
+}
+
 unsafe fn waiting(coro: CoroRef, exception: Option<Owned>) -> Sent {
     // SAFETY: called by `drive`.
     unsafe {
         let this = Primitive::of(coro.held(THIS));
+        if coro.cell().phase == 0 && this.cell().flag && this.acts_at_once() {
+            return Sent::Done(boolean(true).into_ptr());
+        }
         let sent = if coro.cell().phase == 0 {
             start(coro, this)
         } else {

@@ -39,11 +39,11 @@ pub unsafe fn is_native(object: *mut ffi::PyObject) -> bool {
 }
 
 method!(Init, c"__init__", kind, init_);
-method!(Acquire, c"acquire", kind, acquire);
+method!(Acquire, c"acquire", kind, acquire, acquire_quickly);
 method!(Release, c"release", kind, release_method);
 method!(Locked, c"locked", kind, locked);
-method!(Enter, c"__aenter__", kind, enter);
-method!(Exit, c"__aexit__", kind, exit);
+method!(Enter, c"__aenter__", kind, enter, enter_quickly);
+method!(Exit, c"__aexit__", kind, exit, exit_quickly);
 
 static ACQUIRE: Kind = Kind {
     name: c"acquire",
@@ -104,6 +104,20 @@ pub unsafe fn called_plainly(
     unsafe { coroutine_for(this, kind).map(Some) }
 }
 
+/// `called_plainly`, before anything else is looked at.
+///
+/// # Safety
+/// The primitive lives.
+#[inline(always)]
+pub unsafe fn called_quickly(
+    this: Primitive,
+    plain: bool,
+    kind: &'static Kind,
+) -> Option<*mut ffi::PyObject> {
+    // SAFETY: the caller's contract.
+    plain.then(|| unsafe { coroutine_for(this, kind).map_or(ptr::null_mut(), Owned::into_ptr) })
+}
+
 unsafe fn init_(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
     // SAFETY: the primitive lives.
     unsafe {
@@ -137,6 +151,24 @@ unsafe fn enter(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
 unsafe fn exit(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
     // SAFETY: the primitive lives.
     unsafe { called_plainly(this, call, 3, &EXIT) }
+}
+
+#[inline(always)]
+unsafe fn acquire_quickly(this: Primitive, count: usize) -> Option<*mut ffi::PyObject> {
+    // SAFETY: the primitive lives.
+    unsafe { called_quickly(this, count == 0, &ACQUIRE) }
+}
+
+#[inline(always)]
+unsafe fn enter_quickly(this: Primitive, count: usize) -> Option<*mut ffi::PyObject> {
+    // SAFETY: the primitive lives.
+    unsafe { called_quickly(this, count == 0, &ENTER) }
+}
+
+#[inline(always)]
+unsafe fn exit_quickly(this: Primitive, count: usize) -> Option<*mut ffi::PyObject> {
+    // SAFETY: the primitive lives.
+    unsafe { called_quickly(this, count == 3, &EXIT) }
 }
 
 unsafe fn locked(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {

@@ -23,6 +23,15 @@ pub trait Method {
     /// The arguments live for the call.
     unsafe fn call(this: *mut ffi::PyObject, call: Args<'_>) -> Python<Option<Owned>>;
 
+    /// `StandIn::quick`, `this` being an instance of the class itself and not counted.
+    ///
+    /// # Safety
+    /// It lives for the call.
+    #[inline(always)]
+    unsafe fn quick(_this: *mut ffi::PyObject, _count: usize) -> Option<*mut ffi::PyObject> {
+        None
+    }
+
     /// The native type whose instances the method takes.
     fn kind() -> *mut ffi::PyTypeObject;
 }
@@ -84,6 +93,20 @@ impl<M: Method> crate::stand_in::StandIn for As<M> {
         }
     }
 
+    #[inline(always)]
+    unsafe fn quick(
+        arguments: *const *mut ffi::PyObject,
+        count: usize,
+    ) -> Option<*mut ffi::PyObject> {
+        // SAFETY: the type is checked before anything of the instance is read.
+        unsafe {
+            if count == 0 || (*ffi::Py_TYPE(*arguments)).tp_base != M::kind() {
+                return None;
+            }
+            M::quick(*arguments, count - 1)
+        }
+    }
+
     fn function() -> *mut ffi::PyObject {
         // SAFETY: written at import.
         unsafe { *M::original().get() }
@@ -107,9 +130,9 @@ pub unsafe fn add(class: &Owned, theirs: &Owned, make: &Make) -> Python<()> {
     Ok(())
 }
 
-/// Declares a method: `method!(Acquire, c"acquire", lock::kind, |this, call| …)`.
+/// Declares a method: `method!(Acquire, c"acquire", lock::kind, acquire)`, with a fifth part for its `quick`.
 macro_rules! method {
-    ($type:ident, $name:literal, $kind:path, $call:path) => {
+    ($type:ident, $name:literal, $kind:path, $call:path $(, $quick:path)?) => {
         pub struct $type;
 
         impl $crate::sync::method::Method for $type {
@@ -132,6 +155,17 @@ macro_rules! method {
                 // SAFETY: the caller's contract.
                 unsafe { $call($crate::sync::primitive::Primitive::of(this), call) }
             }
+
+            $(
+                #[inline(always)]
+                unsafe fn quick(
+                    this: *mut pyo3_ffi::PyObject,
+                    count: usize,
+                ) -> Option<*mut pyo3_ffi::PyObject> {
+                    // SAFETY: the caller's contract.
+                    unsafe { $quick($crate::sync::primitive::Primitive::of(this), count) }
+                }
+            )?
         }
     };
 }

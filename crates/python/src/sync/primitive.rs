@@ -141,6 +141,30 @@ impl Primitive {
         }
     }
 
+    /// Whether nobody has ever waited, so that there is no deque.
+    ///
+    /// # Safety
+    /// The object lives.
+    #[inline(always)]
+    pub unsafe fn has_no_deque(self) -> bool {
+        // SAFETY: the caller's contract.
+        unsafe { self.cell().waiters.iter().all(|deque| deque.is_null()) }
+    }
+
+    /// Whether native code may act, as far as that is known without a look at the class; false says nothing.
+    ///
+    /// # Safety
+    /// The object lives.
+    #[inline(always)]
+    pub unsafe fn acts_at_once(self) -> bool {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let tag = (*ffi::Py_TYPE(self.object())).tp_version_tag;
+            let cell = self.cell();
+            tag != 0 && tag == cell.tag && cell.mode != OTHER && self.has_no_deque()
+        }
+    }
+
     /// The waiters, where there are any: a reference that keeps the deque alive.
     ///
     /// # Safety
