@@ -9,7 +9,7 @@
 use super::{Known, known, next};
 use crate::ffi::{
     Python, Raised, answer,
-    args::raise_type_error,
+    args::{self, raise_type_error},
     compat,
     gil::GilCell,
     owned::Owned,
@@ -403,11 +403,7 @@ unsafe extern "C" fn throw(
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython's calling convention.
     unsafe {
-        let args = if count == 0 {
-            &[][..]
-        } else {
-            std::slice::from_raw_parts(args, count as usize)
-        };
+        let args = args::given(args, count);
         if let Ok(exception) = thrown::given(args) {
             end(IteratorRef::of(object));
             compat::set_raised(exception.into_ptr());

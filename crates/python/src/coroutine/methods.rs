@@ -4,7 +4,7 @@ use super::cell::{CoroObject, CoroRef, State};
 use super::{Sent, TYPE, check_sent, close, drive, inside, spare};
 use crate::door::{attribute, cold, import};
 use crate::ffi::{
-    Python, Raised, answer, compat,
+    Python, Raised, answer, args, compat,
     owned::Owned,
     stop_iteration, throw as thrown,
     types::{self, Type},
@@ -113,11 +113,7 @@ unsafe extern "C" fn throw(
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython's calling convention.
     unsafe {
-        let args = if count == 0 {
-            &[][..]
-        } else {
-            std::slice::from_raw_parts(args, count as usize)
-        };
+        let args = args::given(args, count);
         match thrown::given(args) {
             Ok(exception) => shown(drive(CoroRef::of(object), Some(exception))),
             Err(Raised) => ptr::null_mut(),

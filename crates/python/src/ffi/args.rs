@@ -176,3 +176,18 @@ pub unsafe fn raise(kind: *mut ffi::PyObject, message: &str) -> Raised {
     }
     Raised
 }
+
+/// The positional arguments of a METH_FASTCALL function. Without any the pointer may be NULL, which no slice may have.
+///
+/// # Safety
+/// CPython's calling convention; the slice is used during the call only.
+pub unsafe fn given<'a>(
+    args: *mut *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+) -> &'a [*mut ffi::PyObject] {
+    if count == 0 {
+        return &[];
+    }
+    // SAFETY: CPython passes so many arguments, which live for the call.
+    unsafe { std::slice::from_raw_parts(args, count as usize) }
+}

@@ -9,7 +9,7 @@ use super::surface;
 use super::table::Fault;
 use crate::ffi::{
     Python, Raised, answer,
-    args::{raise, raise_type_error},
+    args::{self, raise, raise_type_error},
     owned::Owned,
     types::fast,
 };
@@ -96,7 +96,7 @@ macro_rules! functions {
             }
             // SAFETY: CPython passes so many arguments, which live for the call.
             let made = unsafe {
-                let $given = Given(std::slice::from_raw_parts(args, count));
+                let $given = Given(args::given(args, count as ffi::Py_ssize_t));
                 let made: Python<(Request, Paths)> = (|| $body)();
                 made.and_then(|(request, paths)| surface::new(NAME, request, ptr::null_mut(), paths))
             };
@@ -237,7 +237,7 @@ unsafe extern "C" fn file_fault(
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython passes so many arguments, which live for the call.
     let done = unsafe {
-        let given = Given(std::slice::from_raw_parts(args, count as usize));
+        let given = Given(args::given(args, count));
         (|| {
             if count < 3 || ffi::PyObject_TypeCheck(given.at(0), loop_type()) == 0 {
                 return Err(raise(

@@ -8,7 +8,7 @@ use super::request::Request;
 use crate::door;
 use crate::ffi::{
     Python, Raised, answer,
-    args::raise,
+    args::{self, raise},
     compat,
     gil::GilCell,
     owned::Owned,
@@ -116,11 +116,7 @@ unsafe extern "C" fn throw_method(
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython's calling convention, on an instance that it keeps alive.
     unsafe {
-        let args = if count == 0 {
-            &[][..]
-        } else {
-            std::slice::from_raw_parts(args, count as usize)
-        };
+        let args = args::given(args, count);
         if let Ok(exception) = throw::given(args) {
             Operation::from_object(object).throw(exception);
         }

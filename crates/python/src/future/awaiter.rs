@@ -10,7 +10,7 @@ use super::layout::{Kind, layout};
 use super::outcome::{self, ensure_alive};
 use crate::ffi::{
     Python, Raised,
-    args::raise,
+    args::{self, raise},
     compat,
     gil::GilCell,
     owned::Owned,
@@ -212,11 +212,7 @@ unsafe extern "C" fn iter_throw(
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython's calling convention.
     unsafe {
-        let args = if count == 0 {
-            &[][..]
-        } else {
-            std::slice::from_raw_parts(args, count as usize)
-        };
+        let args = args::given(args, count);
         let _: Python<()> = throw(object, args);
     }
     ptr::null_mut()

@@ -3,7 +3,12 @@
 use super::{
     OfLoop, STATE, State, callable, export, item, place, snapshot::Snapshot, subject::Doing, wait,
 };
-use crate::ffi::{Python, Raised, answer, args::raise, owned::Owned, types};
+use crate::ffi::{
+    Python, Raised, answer,
+    args::{self, raise},
+    owned::Owned,
+    types,
+};
 use crate::future::layout::layout;
 use crate::native_loop::{Loop, loop_type};
 use crate::onlookers;
@@ -56,7 +61,7 @@ unsafe extern "C" fn start(
     count: ffi::Py_ssize_t,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython's calling convention.
-    answer::none(unsafe { begin(std::slice::from_raw_parts(args, count as usize)) })
+    answer::none(unsafe { begin(args::given(args, count)) })
 }
 
 unsafe fn begin(args: &[*mut ffi::PyObject]) -> Python<()> {
@@ -211,7 +216,7 @@ unsafe extern "C" fn recorded(
     // SAFETY: the arguments live over the call, and the snapshot as long as its capsule.
     answer::object(unsafe {
         (|| {
-            let [capsule, since] = *std::slice::from_raw_parts(args, count as usize) else {
+            let [capsule, since] = *args::given(args, count) else {
                 return Err(raise(ffi::PyExc_TypeError, "recorded takes two arguments"));
             };
             let since = ffi::PyLong_AsUnsignedLongLong(since);
@@ -235,7 +240,7 @@ unsafe extern "C" fn block(
     // SAFETY: CPython's calling convention; the types are checked before layouts are relied on.
     answer::none(unsafe {
         (|| {
-            let [loop_, task, number] = *std::slice::from_raw_parts(args, count as usize) else {
+            let [loop_, task, number] = *args::given(args, count) else {
                 return Err(raise(
                     ffi::PyExc_TypeError,
                     "record_block takes three arguments",

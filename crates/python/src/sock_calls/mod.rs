@@ -22,7 +22,7 @@ pub use methods::methods as loop_methods;
 
 use crate::door;
 use crate::ffi::{
-    Python, Raised, answer, compat,
+    Python, Raised, answer, args, compat,
     gil::GilCell,
     owned::Owned,
     stop_iteration, throw,
@@ -167,11 +167,7 @@ unsafe extern "C" fn throw_method(
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython's calling convention, on an instance that it keeps alive.
     unsafe {
-        let args = if count == 0 {
-            &[][..]
-        } else {
-            std::slice::from_raw_parts(args, count as usize)
-        };
+        let args = args::given(args, count);
         if let Ok(exception) = throw::given(args) {
             drive::throw(Call::from_object(object), exception);
         }
