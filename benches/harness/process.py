@@ -8,11 +8,15 @@ import gc
 import os
 import resource
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 CORES = os.cpu_count() or 1
 SERVER_CORE = 0
 LOAD_CORE = 1
+ALLOWED = os.sched_getaffinity(0)
+"""The cores that the process was started with."""
 
 
 def settle() -> None:
@@ -64,3 +68,14 @@ def pin(core: int) -> None:
     """Keeps this process and its threads on one core; does nothing where there is only one."""
     if CORES > LOAD_CORE:
         os.sched_setaffinity(0, {core})
+
+
+@contextmanager
+def on_all_cores() -> Iterator[None]:
+    """For a row that asks how long something waits: as a program runs that nobody pinned."""
+    pinned = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, ALLOWED)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, pinned)

@@ -8,8 +8,8 @@ use std::os::fd::AsRawFd;
 use crate::op::{Flight, Op};
 use crate::perform::AT_MOST;
 
-/// Every opcode that [`encode`] may produce, and the cancel.
-pub(crate) const NEEDED: [u8; 10] = [
+/// Every opcode that [`encode`] may produce, the cancel and the ring's timer.
+pub(crate) const NEEDED: [u8; 11] = [
     opcode::OpenAt::CODE,
     opcode::Read::CODE,
     opcode::Write::CODE,
@@ -20,11 +20,12 @@ pub(crate) const NEEDED: [u8; 10] = [
     opcode::UnlinkAt::CODE,
     opcode::RenameAt::CODE,
     opcode::AsyncCancel::CODE,
+    opcode::Timeout::CODE,
 ];
 
 /// More bytes than this are copied by a kernel thread (`IOSQE_ASYNC`), also where the page cache has them: the copy would be
 /// made inside the loop's own system call, 100 µs a MiB, and everybody would wait for it. A thread's hop costs 3 µs.
-const INLINE: usize = 64 * 1024;
+pub(crate) const INLINE: usize = 64 * 1024;
 
 /// "At the file's own position, and move it" (`IORING_FEAT_RW_CUR_POS`, Linux 5.6).
 const HERE: u64 = u64::MAX;

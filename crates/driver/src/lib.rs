@@ -23,6 +23,7 @@
 
 mod addr;
 pub mod clock;
+mod copying;
 mod driver;
 mod encode;
 mod errno;

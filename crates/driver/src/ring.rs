@@ -15,7 +15,7 @@
 //! before the ring goes, or leaked. The completion queue may overflow: the kernel then keeps the rest (`NODROP`, 5.5)
 //! and says so, and the next enter brings it.
 
-use io_uring::{EnterFlags, IoUring, opcode, squeue};
+use io_uring::{EnterFlags, IoUring, opcode, squeue, types};
 use std::collections::VecDeque;
 use std::io;
 use std::mem::ManuallyDrop;
@@ -23,6 +23,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
+use crate::copying::{self, Copying};
 use crate::encode::encode;
 use crate::flight::Flights;
 use crate::fork::Process;
@@ -35,6 +36,11 @@ const ENTRIES: u32 = 256;
 const COMPLETIONS: u32 = 1024;
 /// Marks the completion of a cancel request, which nobody waits for.
 const CANCEL: u64 = u64::MAX;
+/// Marks the end of the time that large writes are given (see [`copying`]).
+const TIMER: u64 = u64::MAX - 1;
+/// That time, as the kernel reads it.
+static PATIENCE_OF_WRITES: types::Timespec =
+    types::Timespec::new().nsec(copying::PATIENCE.subsec_nanos());
 /// How long a dropped ring waits for operations that it has cancelled before it leaks them.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -44,6 +50,9 @@ pub(crate) struct Ring {
     flights: Flights,
     /// What found no room in the submission queue, in order.
     backlog: VecDeque<squeue::Entry>,
+    copying: Copying<squeue::Entry>,
+    /// What was cancelled before the kernel had it.
+    landed: VecDeque<Done>,
     waker: Waker,
     owner: ThreadId,
     process: Process,
@@ -58,6 +67,8 @@ impl Ring {
             mode,
             flights: Flights::default(),
             backlog: VecDeque::new(),
+            copying: Copying::new(thread::available_parallelism().map_or(1, usize::from)),
+            landed: VecDeque::new(),
             waker: waker.clone(),
             owner: thread::current().id(),
             process: Process::this(),
@@ -78,14 +89,45 @@ impl Ring {
     }
 
     pub(crate) fn submit(&mut self, op: Op, waiter: u64) -> OpId {
+        let copies = copying::counts(&op);
         let flight = self.flights.board(op, waiter);
         let (id, entry) = (flight.id, encode(flight));
-        self.push(entry);
+        if !copies {
+            self.push(entry);
+        } else if let Some(entry) = self.copying.begin(id, entry) {
+            self.push(entry);
+        } else {
+            self.time_writes();
+        }
         id
     }
 
+    /// Begins the timer that large writes are waited for, if one is due.
+    fn time_writes(&mut self) {
+        if self.copying.wants_timer() {
+            let timer = opcode::Timeout::new(&raw const PATIENCE_OF_WRITES);
+            self.push(timer.build().user_data(TIMER));
+        }
+    }
+
+    /// Gives the kernel the large writes that may begin now: at once, since who reaps may park next.
+    fn release(&mut self) {
+        while let Some(entry) = self.copying.next() {
+            self.push(entry);
+        }
+        self.time_writes();
+        self.flush();
+    }
+
     pub(crate) fn cancel(&mut self, id: OpId) {
-        if self.flights.holds(id) {
+        if self.copying.forget(id) {
+            if let Some(flight) = self.flights.land(id) {
+                // SAFETY: never begun, which is what ECANCELED says.
+                self.landed
+                    .push_back(unsafe { flight.finish(-libc::ECANCELED) });
+                self.waker.wake();
+            }
+        } else if self.flights.holds(id) {
             self.push(opcode::AsyncCancel::new(id.0).build().user_data(CANCEL));
         }
     }
@@ -140,9 +182,24 @@ impl Ring {
 
     /// The next operation that has ended.
     pub(crate) fn reap(&mut self) -> Option<Done> {
+        if let Some(done) = self.landed.pop_front() {
+            return Some(done);
+        }
         loop {
-            while let Some(completion) = self.uring.completion().next() {
+            loop {
+                let next = self.uring.completion().next();
+                let Some(completion) = next else {
+                    break;
+                };
+                if completion.user_data() == TIMER {
+                    self.copying.time_has_passed();
+                    self.release();
+                    continue;
+                }
                 if let Some(flight) = self.flights.land(OpId(completion.user_data())) {
+                    if self.copying.ended(flight.id) {
+                        self.release();
+                    }
                     // SAFETY: the id in the completion says that this is the kernel's answer to this flight.
                     return Some(unsafe { flight.finish(completion.result()) });
                 }
