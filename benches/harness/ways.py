@@ -20,13 +20,14 @@ def on_rondeau() -> bool:
     return isinstance(asyncio.get_running_loop(), rondeau.EventLoop)
 
 
-async def compare(meter: Meter, count: int, ways: Mapping[str, Way]) -> None:
-    """Runs each way once, `count` operations; "rondeau" on its own loop only."""
+async def compare(meter: Meter, count: int, ways: Mapping[str, Way], before: Callable[[], object] = lambda: None) -> None:
+    """Runs each way once, `count` operations, and `before` before each; "rondeau" on its own loop only."""
     own = "rondeau" if on_rondeau() else "aiofiles"
     spent = {}
     for name, way in ways.items():
         if name == "rondeau" and own != name:
             continue
+        before()
         begun = time.process_time_ns()
         if name == own:
             with meter:

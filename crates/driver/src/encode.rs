@@ -24,15 +24,20 @@ pub(crate) const NEEDED: [u8; 11] = [
 ];
 
 /// More bytes than this are copied by a kernel thread (`IOSQE_ASYNC`), also where the page cache has them: the copy would be
-/// made inside the loop's own system call, 100 µs a MiB, and everybody would wait for it. A thread's hop costs 3 µs.
+/// made inside the loop's own system call, 50 to 100 µs a MiB, and everybody would wait for it.
 pub(crate) const INLINE: usize = 64 * 1024;
+
+/// But of larger reads so many bytes may be copied there by one system call: a thread's hop costs 14 µs, and a file that is read from
+/// end to end by a MiB at a time would take 1.28 of what blocking reads take, against 1.09.
+pub(crate) const INLINE_TOGETHER: usize = 1024 * 1024;
 
 /// "At the file's own position, and move it" (`IORING_FEAT_RW_CUR_POS`, Linux 5.6).
 const HERE: u64 = u64::MAX;
 
 /// The submission entry. It points into the flight's heap memory (buffer, paths, stat), never into the flight itself,
 /// so the flight may be moved but not dropped or changed until the completion has come.
-pub(crate) fn encode(flight: &mut Flight) -> squeue::Entry {
+/// `room` is what is left of [`INLINE_TOGETHER`].
+pub(crate) fn encode(flight: &mut Flight, room: &mut usize) -> squeue::Entry {
     let cwd = types::Fd(libc::AT_FDCWD);
     let entry = match &mut flight.op {
         Op::Open { path, flags, mode } => opcode::OpenAt::new(cwd, path.as_ptr())
@@ -46,14 +51,14 @@ pub(crate) fn encode(flight: &mut Flight) -> squeue::Entry {
                 opcode::Read::new(types::Fd(fd.as_raw_fd()), spare.as_mut_ptr().cast(), len)
                     .offset(offset.unwrap_or(HERE))
                     .build();
-            apart(entry, len as usize, *offset)
+            read_apart(entry, len as usize, *offset, room)
         }
         Op::ReadInto { fd, to, offset } => {
             let len = to.len().min(AT_MOST) as u32;
             let entry = opcode::Read::new(types::Fd(fd.as_raw_fd()), to.start(), len)
                 .offset(offset.unwrap_or(HERE))
                 .build();
-            apart(entry, len as usize, *offset)
+            read_apart(entry, len as usize, *offset, room)
         }
         Op::Writev { fd, parts, offset } => {
             let entry =
@@ -109,4 +114,18 @@ fn apart(entry: squeue::Entry, len: usize, offset: Option<u64>) -> squeue::Entry
     } else {
         entry
     }
+}
+
+/// The same of a read, for which there may be room.
+fn read_apart(
+    entry: squeue::Entry,
+    len: usize,
+    offset: Option<u64>,
+    room: &mut usize,
+) -> squeue::Entry {
+    if len > INLINE && len <= *room && offset.is_some() {
+        *room -= len;
+        return entry;
+    }
+    apart(entry, len, offset)
 }

@@ -24,7 +24,7 @@ use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use crate::copying::{self, Copying};
-use crate::encode::encode;
+use crate::encode::{INLINE_TOGETHER, encode};
 use crate::flight::Flights;
 use crate::fork::Process;
 use crate::op::{Done, Op, OpId};
@@ -51,6 +51,8 @@ pub(crate) struct Ring {
     /// What found no room in the submission queue, in order.
     backlog: VecDeque<squeue::Entry>,
     copying: Copying<squeue::Entry>,
+    /// How many bytes the next enter may still copy for large reads.
+    room: usize,
     /// What was cancelled before the kernel had it.
     landed: VecDeque<Done>,
     waker: Waker,
@@ -68,6 +70,7 @@ impl Ring {
             flights: Flights::default(),
             backlog: VecDeque::new(),
             copying: Copying::new(thread::available_parallelism().map_or(1, usize::from)),
+            room: INLINE_TOGETHER,
             landed: VecDeque::new(),
             waker: waker.clone(),
             owner: thread::current().id(),
@@ -91,7 +94,7 @@ impl Ring {
     pub(crate) fn submit(&mut self, op: Op, waiter: u64) -> OpId {
         let copies = copying::counts(&op);
         let flight = self.flights.board(op, waiter);
-        let (id, entry) = (flight.id, encode(flight));
+        let (id, entry) = (flight.id, encode(flight, &mut self.room));
         if !copies {
             self.push(entry);
         } else if let Some(entry) = self.copying.begin(id, entry) {
@@ -147,6 +150,7 @@ impl Ring {
 
     /// Gives the kernel all that is queued.
     pub(crate) fn flush(&mut self) {
+        self.room = INLINE_TOGETHER;
         loop {
             while let Some(entry) = self.backlog.pop_front() {
                 if !self.queue(&entry) {
