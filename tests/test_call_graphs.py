@@ -3,12 +3,14 @@
 import asyncio
 import ctypes
 import os
+import socket
 import subprocess
 import sys
 
 import pytest
 
 import rondeau
+from rondeau import _core
 
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 14), reason="the call graph came with 3.14")
 
@@ -211,12 +213,22 @@ def test_a_native_coroutine_that_drives_nothing_ends_the_walk():
 def test_what_the_command_ps_reads_as_a_generators_state_says_that_there_is_no_frame():
     over = (_ for _ in ())
     assert list(over) == []
-    coroutines = [rondeau.sleep(1.1), rondeau.Event().wait(), rondeau.wait([])]
-    at = 67  # of gi_frame_state; the command finds it in the interpreter's own table of offsets
-    states = [ctypes.c_int8.from_address(id(each) + at).value for each in [over, *coroutines]]
-    for coroutine in coroutines:
-        coroutine.close()
-    assert states == states[:1] * 4
+    loop = rondeau.new_event_loop()
+    with socket.socket() as sock:
+        sock.setblocking(False)
+        coroutines = [
+            rondeau.sleep(1.1),
+            rondeau.Event().wait(),
+            rondeau.wait([]),
+            loop.sock_recv(sock, 1),
+            _core.file_stat("/"),
+        ]
+        at = 67  # of gi_frame_state; the command finds it in the interpreter's own table of offsets
+        states = [ctypes.c_int8.from_address(id(each) + at).value for each in [over, *coroutines]]
+        for coroutine in coroutines:
+            coroutine.close()
+    loop.close()
+    assert states == states[:1] * 6
     assert states[0] > 0
 
 
@@ -227,7 +239,13 @@ def test_the_command_ps_reads_tasks_whose_own_coroutine_is_native():
         tasks = [rondeau.create_task(rondeau.sleep(delay), name=f"sleeper {n}") for n, delay in enumerate(delays)]
         lock, gate = rondeau.Lock(), rondeau.Event()
         await lock.acquire()
+        loop, (near, far), (reader, writer) = asyncio.get_running_loop(), socket.socketpair(), os.pipe()
+        near.setblocking(False)
+        far.setblocking(False)
         coroutines = [
+            loop.sock_recv(near, 10),
+            loop.sock_recv_into(far, bytearray(10)),
+            _core.file_adopt(reader, False).read(10),
             lock.acquire(),
             gate.wait(),
             rondeau.Queue().get(),
@@ -243,6 +261,10 @@ def test_the_command_ps_reads_tasks_whose_own_coroutine_is_native():
             for task in tasks:
                 task.cancel()
             await everything
+            near.close()
+            far.close()
+            os.close(writer)
+            os.close(reader)
 
     def command(name):
         call = [sys.executable, "-m", "asyncio", name, str(os.getpid())]

@@ -8,6 +8,7 @@ import inspect
 import socket
 import ssl
 import warnings
+import weakref
 
 import pytest
 
@@ -42,7 +43,8 @@ def test_they_are_coroutines_to_whoever_asks(compare):
             for call in every_call(loop, a, listener):
                 note(asyncio.iscoroutine(call), inspect.isawaitable(call), asyncio.isfuture(call))
                 note(isinstance(call, collections.abc.Coroutine), isinstance(call, collections.abc.Iterator))
-                note(call.__name__, hasattr(call, "__next__"), hasattr(call, "__iter__"), call.cr_running)
+                note(call.__name__, hasattr(call, "__next__"), hasattr(call, "__iter__"), call.cr_running, call.cr_origin)
+                note(weakref.ref(call)() is call)
                 call.close()
                 call.close()
 

@@ -1,23 +1,13 @@
 //! What a native coroutine holds. All kinds have the same fields, so that their memory is one another's (`spare`).
 
 use super::TYPE;
-use crate::ffi::{Python, owned::Owned};
+use crate::ffi::{Python, owned::Owned, sent::Sent};
 use crate::future::cell::set_slot;
 use pyo3_ffi as ffi;
 use rondeau_core::TimerKey;
 use std::ffi::{CStr, c_int, c_void};
 use std::mem::offset_of;
 use std::ptr;
-
-/// What was sent to a coroutine came to.
-pub enum Sent {
-    /// It waits for this (a new reference).
-    Pending(*mut ffi::PyObject),
-    /// It returned this (a new reference).
-    Done(*mut ffi::PyObject),
-    /// It raised.
-    Raised,
-}
 
 /// What a coroutine does.
 pub struct Kind {
@@ -73,9 +63,7 @@ pub struct CoroObject {
     pub number: f64,
 }
 
-/// Where a generator's `gi_frame_state` is, from 3.14 on: there `python -m asyncio ps` looks.
-pub const FRAME_STATE_OFFSET: usize = 67;
-const _: () = assert!(offset_of!(CoroObject, frame_state) == FRAME_STATE_OFFSET);
+const _: () = assert!(offset_of!(CoroObject, frame_state) == super::inside::FRAME_STATE_OFFSET);
 
 /// A native coroutine: a borrowed reference.
 #[derive(Clone, Copy)]

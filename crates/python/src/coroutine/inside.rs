@@ -7,12 +7,15 @@
 //! frame lies where a generator's does, and says that there is none.
 //! Rejected: `cr_frame` None beside a `cr_await`: early releases of 3.14 take None for a frame, and `print_call_graph` fails.
 
-use super::cell::{CoroRef, FRAME_STATE_OFFSET};
+use super::cell::CoroRef;
 use super::{is_suspended, kind};
 use crate::ffi::{Python, Raised, gil::GilCell, names::names, owned::Owned};
 use pyo3_ffi as ffi;
 use std::ffi::c_void;
 use std::ptr;
+
+/// Where a generator's `gi_frame_state` is, from 3.14 on: there `python -m asyncio ps` looks.
+pub const FRAME_STATE_OFFSET: usize = 67;
 
 static NO_FRAME: GilCell<u8> = GilCell::new(0);
 

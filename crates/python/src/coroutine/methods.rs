@@ -314,7 +314,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     unsafe {
         let kind = kind.build(ptr::null_mut())?;
         let fresh = kind.as_ptr().cast::<ffi::PyTypeObject>();
-        crate::future::lifecycle::trim(fresh)?;
+        types::trim(fresh)?;
         if ffi::PyDict_DelItemString((*fresh).tp_dict, c"__iter__".as_ptr()) != 0 {
             return Err(Raised);
         }

@@ -13,9 +13,12 @@
 mod cell;
 mod inside;
 mod methods;
+pub mod shell;
 mod spare;
 
-pub use cell::{CoroRef, Kind, Sent};
+pub use crate::ffi::sent::Sent;
+pub use cell::{CoroRef, Kind};
+pub use inside::no_frame;
 pub use methods::init;
 
 use crate::ffi::{

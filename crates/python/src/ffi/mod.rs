@@ -13,6 +13,7 @@ pub mod compat;
 pub mod gil;
 pub mod names;
 pub mod owned;
+pub mod sent;
 pub mod source;
 pub mod stop_iteration;
 pub mod throw;

@@ -1,6 +1,6 @@
 //! Making heap types from tables. Called once for each native type, at import.
 
-use super::{Python, owned::Owned};
+use super::{Python, Raised, compat, owned::Owned};
 use pyo3_ffi as ffi;
 use std::ffi::{CStr, c_int, c_uint, c_void};
 use std::ptr;
@@ -143,4 +143,20 @@ impl Type {
         // SAFETY: CPython copies spec and slots; the tables they point to are leaked on purpose.
         unsafe { Owned::new(ffi::PyType_FromSpecWithBases(&mut spec, bases)) }
     }
+}
+
+/// Takes `__next__` off a type whose `tp_iternext` serves `await` alone, and room for inline attributes, which few use.
+///
+/// # Safety
+/// The type is fresh: no instance and no subclass exists.
+pub unsafe fn trim(kind: *mut ffi::PyTypeObject) -> Python<()> {
+    // SAFETY: the dict of a fresh heap type may be changed as long as its caches are told.
+    unsafe {
+        if ffi::PyDict_DelItemString((*kind).tp_dict, c"__next__".as_ptr()) != 0 {
+            return Err(Raised);
+        }
+        (*kind).tp_flags &= !compat::INLINE_VALUES_FLAG;
+        ffi::PyType_Modified(kind);
+    }
+    Ok(())
 }

@@ -56,6 +56,7 @@ unsafe fn land(loop_: Loop, done: Done) -> Python<()> {
         }
         let object = Owned::from_owned(object);
         let operation = Operation::from_object(object.as_ptr());
+        operation.fields().id = None;
         if operation.fields().progress != Progress::Flying {
             drop(done); // cancelled: a descriptor that it opened is closed
             operation.end();
@@ -337,6 +338,7 @@ pub unsafe fn ground(loop_: Loop) -> Vec<Owned> {
             while let Some(done) = driver.reap() {
                 let object = loop_.parts().files.land(done.waiter as u32);
                 if !object.is_null() {
+                    Operation::from_object(object).fields().id = None;
                     held.push(Owned::from_owned(object));
                 }
             }

@@ -8,11 +8,17 @@
 //! Nothing is done before the first `send` (or `start()`), as with a coroutine. An operation that was started by `start()` is kept: a waiter
 //! that is cancelled leaves it alone, and it can be awaited again. That is how a file's position stays defined.
 //!
-//! Invariants: while it flies, the loop's table has a reference to it; `request` and `target` stay until then, since the kernel may use them.
+//! Invariants: while the kernel has it, the loop's table has a reference to it and `id` is its number there; `request` and `target` stay until then, since the kernel may use them.
 
 use super::land;
 use super::request::Request;
-use crate::ffi::{Python, Raised, args::raise, compat, owned::Owned};
+use crate::ffi::{
+    Python, Raised,
+    args::{raise, raise_type_error},
+    compat,
+    owned::Owned,
+    sent::Sent,
+};
 use crate::future::{
     self, Purpose,
     cell::{FutureRef, State},
@@ -44,34 +50,31 @@ pub struct OpObject {
     pub fields: Fields,
 }
 
-/// References are strong, NULL where there is none.
+/// References are strong, NULL where there is none. Their order puts `frame_state` where `shell` wants it.
+#[repr(C)]
 pub struct Fields {
-    pub name: &'static CStr,
-    pub request: Option<Request>,
     /// The bytes object that the kernel fills.
     pub target: *mut ffi::PyObject,
     /// The open file, whose lane it waits in.
     pub owner: *mut ffi::PyObject,
-    /// For the OSError.
-    pub paths: [*mut ffi::PyObject; 2],
     pub loop_: *mut ffi::PyObject,
     /// What its waiter waits for.
     pub future: *mut ffi::PyObject,
     /// What it gave: a value, or an exception.
     pub outcome: *mut ffi::PyObject,
-    pub failed: bool,
-    pub id: Option<OpId>,
-    /// Bytes written so far.
-    pub done: usize,
     pub progress: Progress,
+    pub failed: bool,
     /// It was started by `start()`.
     pub kept: bool,
-}
-
-/// What a resumed operation came to; both carry a reference.
-pub enum Sent {
-    Pending(Owned),
-    Done(Owned),
+    /// What a reader in another process takes for a generator's: that there is no frame.
+    pub frame_state: u8,
+    /// For the OSError.
+    pub paths: [*mut ffi::PyObject; 2],
+    pub name: &'static CStr,
+    /// Bytes written so far.
+    pub done: usize,
+    pub id: Option<OpId>,
+    pub request: Option<Request>,
 }
 
 /// A live operation, borrowed.
@@ -136,19 +139,20 @@ impl Operation {
     /// # Safety
     /// Kept alive by the caller.
     #[inline]
-    pub unsafe fn send(self, value: *mut ffi::PyObject) -> Python<Sent> {
+    pub unsafe fn send(self, value: *mut ffi::PyObject) -> Sent {
         // SAFETY: as in `begin`.
         unsafe {
             match self.fields().progress {
                 Progress::Fresh => {
                     if value != ffi::Py_None() {
-                        return Err(crate::ffi::args::raise_type_error(
+                        let Raised = raise_type_error(
                             "can't send non-None value to a just-started coroutine",
-                        ));
+                        );
+                        return Sent::Raised;
                     }
                     if let Err(Raised) = self.begin() {
                         crate::errors::keeping_raised(|| self.end());
-                        return Err(Raised);
+                        return Sent::Raised;
                     }
                     if self.fields().progress == Progress::Landed {
                         return self.give();
@@ -157,13 +161,16 @@ impl Operation {
                 }
                 Progress::Queued | Progress::Flying => self.wait(),
                 Progress::Landed => self.give(),
-                Progress::Over => Err(reused()),
+                Progress::Over => {
+                    let Raised = reused();
+                    Sent::Raised
+                }
             }
         }
     }
 
     /// The future that its waiter waits for.
-    unsafe fn wait(self) -> Python<Sent> {
+    unsafe fn wait(self) -> Sent {
         // SAFETY: the loop is held since the beginning; the old future is released with no borrow alive.
         unsafe {
             let fields = self.fields();
@@ -171,41 +178,38 @@ impl Operation {
                 let known = FutureRef::at(fields.future, layout().future_cell);
                 if known.cell().state == State::Pending {
                     if std::mem::replace(&mut known.cell().blocking, true) {
-                        return Err(raise(
-                            ffi::PyExc_RuntimeError,
-                            "await wasn't used with future",
-                        ));
+                        raise(ffi::PyExc_RuntimeError, "await wasn't used with future");
+                        return Sent::Raised;
                     }
-                    return Ok(Sent::Pending(Owned::from_borrowed(fields.future)));
+                    return Sent::Pending(Owned::from_borrowed(fields.future).into_ptr());
                 }
             }
-            let future = Owned::new(future::new_for(
-                Loop::from_object(fields.loop_),
-                Purpose::File,
-            ))?;
+            let loop_ = Loop::from_object(fields.loop_);
+            let Ok(future) = Owned::new(future::new_for(loop_, Purpose::File)) else {
+                return Sent::Raised;
+            };
             FutureRef::at(future.as_ptr(), layout().future_cell)
                 .cell()
                 .blocking = true;
             let old = std::mem::replace(&mut self.fields().future, future.clone().into_ptr());
             ffi::Py_XDECREF(old);
-            Ok(Sent::Pending(future))
+            Sent::Pending(future.into_ptr())
         }
     }
 
     /// Gives what it came to.
-    unsafe fn give(self) -> Python<Sent> {
+    unsafe fn give(self) -> Sent {
         // SAFETY: the outcome is ours; what is released runs no code that could see it half-way.
         unsafe {
             let fields = self.fields();
-            let outcome =
-                Owned::from_owned(std::mem::replace(&mut fields.outcome, ptr::null_mut()));
+            let outcome = std::mem::replace(&mut fields.outcome, ptr::null_mut());
             let failed = fields.failed;
             self.end();
             if failed {
-                compat::set_raised(outcome.into_ptr());
-                return Err(Raised);
+                compat::set_raised(outcome);
+                return Sent::Raised;
             }
-            Ok(Sent::Done(outcome))
+            Sent::Done(outcome)
         }
     }
 

@@ -14,6 +14,7 @@ use crate::ffi::{
     compat,
     gil::GilCell,
     owned::Owned,
+    sent::Sent,
     stop_iteration, throw,
     types::{self, Type},
 };
@@ -31,12 +32,6 @@ struct AwaiterObject {
 }
 
 static TYPE: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());
-
-enum Sent {
-    Pending(*mut ffi::PyObject),
-    Done(*mut ffi::PyObject),
-    Raised,
-}
 
 #[inline]
 unsafe fn send(future: FutureRef) -> Sent {
@@ -85,16 +80,7 @@ pub unsafe extern "C" fn am_await<K: Kind>(object: *mut ffi::PyObject) -> *mut f
 /// `tp_iternext` of both types, reached by `await` only.
 pub unsafe extern "C" fn next_self<K: Kind>(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance that it keeps alive.
-    unsafe {
-        match send(FutureRef::of::<K>(object)) {
-            Sent::Pending(future) => future,
-            Sent::Done(value) => {
-                stop_iteration::end(value);
-                ptr::null_mut()
-            }
-            Sent::Raised => ptr::null_mut(),
-        }
-    }
+    unsafe { send(FutureRef::of::<K>(object)).next(stop_iteration::end) }
 }
 
 /// `am_send` of both types.
@@ -104,18 +90,7 @@ pub unsafe extern "C" fn send_self<K: Kind>(
     result: *mut *mut ffi::PyObject,
 ) -> ffi::PySendResult {
     // SAFETY: CPython calls this on an instance that it keeps alive, with a place for the result.
-    unsafe { sent(send(FutureRef::of::<K>(object)), result) }
-}
-
-unsafe fn sent(sent: Sent, result: *mut *mut ffi::PyObject) -> ffi::PySendResult {
-    let (value, status) = match sent {
-        Sent::Pending(future) => (future, ffi::PySendResult::PYGEN_NEXT),
-        Sent::Done(value) => (value, ffi::PySendResult::PYGEN_RETURN),
-        Sent::Raised => (ptr::null_mut(), ffi::PySendResult::PYGEN_ERROR),
-    };
-    // SAFETY: the caller has a place for the result.
-    unsafe { *result = value };
-    status
+    unsafe { send(FutureRef::of::<K>(object)).status(result) }
 }
 
 /// `__await__` and `iter()`: an iterator object.
@@ -168,16 +143,7 @@ unsafe fn send_iterator(object: *mut ffi::PyObject) -> Sent {
 
 unsafe extern "C" fn iter_next(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
-    unsafe {
-        match send_iterator(object) {
-            Sent::Pending(future) => future,
-            Sent::Done(value) => {
-                stop_iteration::raise(Owned::from_owned(value));
-                ptr::null_mut()
-            }
-            Sent::Raised => ptr::null_mut(),
-        }
-    }
+    unsafe { send_iterator(object).shown() }
 }
 
 unsafe extern "C" fn iter_am_send(
@@ -186,7 +152,7 @@ unsafe extern "C" fn iter_am_send(
     result: *mut *mut ffi::PyObject,
 ) -> ffi::PySendResult {
     // SAFETY: CPython calls this on an instance, with a place for the result.
-    unsafe { sent(send_iterator(object), result) }
+    unsafe { send_iterator(object).status(result) }
 }
 
 unsafe extern "C" fn iter_send(

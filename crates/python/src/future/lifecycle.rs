@@ -384,19 +384,3 @@ pub fn cell_offset(base: *mut ffi::PyTypeObject) -> usize {
     // SAFETY: a live type.
     unsafe { (*base).tp_basicsize as usize }.next_multiple_of(16)
 }
-
-/// Takes `__next__` off a type whose `tp_iternext` serves `await` alone, and room for inline attributes, which few use.
-///
-/// # Safety
-/// The type is fresh: no instance and no subclass exists.
-pub unsafe fn trim(kind: *mut ffi::PyTypeObject) -> Python<()> {
-    // SAFETY: the dict of a fresh heap type may be changed as long as its caches are told.
-    unsafe {
-        if ffi::PyDict_DelItemString((*kind).tp_dict, c"__next__".as_ptr()) != 0 {
-            return Err(Raised);
-        }
-        (*kind).tp_flags &= !compat::INLINE_VALUES_FLAG;
-        ffi::PyType_Modified(kind);
-    }
-    Ok(())
-}

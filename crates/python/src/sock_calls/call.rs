@@ -41,15 +41,21 @@ impl Kind {
 
     /// The method's name.
     pub fn name(self) -> &'static CStr {
+        let name = &self.qualname().to_bytes_with_nul()["EventLoop.".len()..];
+        CStr::from_bytes_with_nul(name).expect("the end of a C string is a C string")
+    }
+
+    /// The method's name with its class.
+    pub fn qualname(self) -> &'static CStr {
         match self {
-            Kind::Recv => c"sock_recv",
-            Kind::RecvInto => c"sock_recv_into",
-            Kind::Recvfrom => c"sock_recvfrom",
-            Kind::RecvfromInto => c"sock_recvfrom_into",
-            Kind::Sendall => c"sock_sendall",
-            Kind::Sendto => c"sock_sendto",
-            Kind::Accept => c"sock_accept",
-            Kind::Connect => c"sock_connect",
+            Kind::Recv => c"EventLoop.sock_recv",
+            Kind::RecvInto => c"EventLoop.sock_recv_into",
+            Kind::Recvfrom => c"EventLoop.sock_recvfrom",
+            Kind::RecvfromInto => c"EventLoop.sock_recvfrom_into",
+            Kind::Sendall => c"EventLoop.sock_sendall",
+            Kind::Sendto => c"EventLoop.sock_sendto",
+            Kind::Accept => c"EventLoop.sock_accept",
+            Kind::Connect => c"EventLoop.sock_connect",
         }
     }
 }
@@ -69,10 +75,13 @@ pub enum Progress {
 #[repr(C)]
 pub struct CallObject {
     ob_base: ffi::PyObject,
+    /// Weak references to it begin here.
+    pub weak: *mut ffi::PyObject,
     pub fields: Fields,
 }
 
-/// The fields; all references are strong, NULL where there is none.
+/// The fields; all references are strong, NULL where there is none. Their order puts `frame_state` where `shell` wants it.
+#[repr(C)]
 pub struct Fields {
     pub loop_: *mut ffi::PyObject,
     pub sock: *mut ffi::PyObject,
@@ -80,20 +89,22 @@ pub struct Fields {
     pub first: *mut ffi::PyObject,
     /// The address, or how much of the buffer.
     pub second: *mut ffi::PyObject,
-    /// A memoryview of `first` while part of it is sent by the socket's own method.
-    pub view: *mut ffi::PyObject,
-    /// `first` as bytes while part of it is sent: its owner cannot resize it meanwhile.
-    pub export: Option<Box<ffi::Py_buffer>>,
     /// What its task waits for.
     pub future: *mut ffi::PyObject,
-    /// Bytes of `first` that were sent.
-    pub sent: usize,
-    /// The descriptor that is watched; valid while it waits.
-    pub fd: RawFd,
     pub kind: Kind,
     pub progress: Progress,
     /// The socket is exactly a `socket.socket`: its descriptor is used directly.
     pub plain: bool,
+    /// What a reader in another process takes for a generator's: that there is no frame.
+    pub frame_state: u8,
+    /// The descriptor that is watched; valid while it waits.
+    pub fd: RawFd,
+    /// A memoryview of `first` while part of it is sent by the socket's own method.
+    pub view: *mut ffi::PyObject,
+    /// `first` as bytes while part of it is sent: its owner cannot resize it meanwhile.
+    pub export: Option<Box<ffi::Py_buffer>>,
+    /// Bytes of `first` that were sent.
+    pub sent: usize,
     pub running: bool,
 }
 

@@ -14,6 +14,7 @@ use crate::ffi::{
     compat,
     names::names,
     owned::Owned,
+    sent::Sent,
 };
 use crate::file_number::descriptor;
 use crate::future::{self, cell::FutureRef, cell::State, layout::layout, outcome};
@@ -27,14 +28,6 @@ use crate::recorder;
 use pyo3_ffi as ffi;
 use std::ptr;
 
-/// What a resumed call came to; both carry a reference.
-pub enum Sent {
-    /// The future to wait for.
-    Pending(Owned),
-    /// The result.
-    Done(Owned),
-}
-
 /// Marks the call as running while `body` does.
 unsafe fn running<T>(call: Call, body: impl FnOnce() -> Python<T>) -> Python<T> {
     // SAFETY: the caller keeps the call alive.
@@ -46,16 +39,25 @@ unsafe fn running<T>(call: Call, body: impl FnOnce() -> Python<T>) -> Python<T> 
     }
 }
 
-#[cold]
-fn wrong(message: &str, value_error: bool) -> Raised {
-    // SAFETY: both types are live.
+#[inline]
+unsafe fn check_not_running(call: Call) -> Python<()> {
+    // SAFETY: the call lives.
     unsafe {
-        let kind = if value_error {
-            ffi::PyExc_ValueError
-        } else {
-            ffi::PyExc_RuntimeError
-        };
-        raise(kind, message)
+        if call.fields().running {
+            return Err(raise(ffi::PyExc_ValueError, "coroutine already executing"));
+        }
+    }
+    Ok(())
+}
+
+#[cold]
+fn reused() -> Raised {
+    // SAFETY: RuntimeError is live.
+    unsafe {
+        raise(
+            ffi::PyExc_RuntimeError,
+            "cannot reuse already awaited coroutine",
+        )
     }
 }
 
@@ -64,20 +66,23 @@ fn wrong(message: &str, value_error: bool) -> Raised {
 /// # Safety
 /// The call is kept alive by the caller.
 #[inline]
-pub unsafe fn send(call: Call, value: *mut ffi::PyObject) -> Python<Sent> {
+pub unsafe fn send(call: Call, value: *mut ffi::PyObject) -> Sent {
     // SAFETY: the caller's contract; each borrow ends before Python code runs.
     unsafe {
-        if call.fields().running {
-            return Err(wrong("coroutine already executing", true));
+        if let Err(Raised) = check_not_running(call) {
+            return Sent::Raised;
         }
         match call.fields().progress {
-            Progress::Over => Err(wrong("cannot reuse already awaited coroutine", false)),
+            Progress::Over => {
+                let Raised = reused();
+                Sent::Raised
+            }
             Progress::Waiting => resume(call),
             Progress::Fresh => {
                 if value != ffi::Py_None() {
-                    return Err(raise_type_error(
-                        "can't send non-None value to a just-started coroutine",
-                    ));
+                    let Raised =
+                        raise_type_error("can't send non-None value to a just-started coroutine");
+                    return Sent::Raised;
                 }
                 begin(call)
             }
@@ -85,44 +90,45 @@ pub unsafe fn send(call: Call, value: *mut ffi::PyObject) -> Python<Sent> {
     }
 }
 
-unsafe fn begin(call: Call) -> Python<Sent> {
+unsafe fn begin(call: Call) -> Sent {
     // SAFETY: as in `send`.
     unsafe {
         let tried = running(call, || {
             attempt::check(call)?;
             match attempt(call)? {
-                Attempt::Done(value) => Ok(Sent::Done(value)),
-                Attempt::NotReady => wait(call).map(Sent::Pending),
+                Attempt::Done(value) => Ok(Sent::Done(value.into_ptr())),
+                Attempt::NotReady => Ok(pending(wait(call)?)),
             }
         });
         match tried {
-            Ok(Sent::Pending(future)) => pending(future),
-            Ok(done) => {
+            Ok(Sent::Done(value)) => {
                 call.fields().progress = Progress::Over;
                 call.release();
-                Ok(done)
+                Sent::Done(value)
             }
+            Ok(waits) => waits,
             Err(Raised) => {
                 errors::keeping_raised(|| end(call));
-                Err(Raised)
+                Sent::Raised
             }
         }
     }
 }
 
 /// Gives the future to the task, as `await future` does.
-unsafe fn pending(future: Owned) -> Python<Sent> {
+unsafe fn pending(future: Owned) -> Sent {
     // SAFETY: the future is kept alive; its type is exactly the native one, since `wait` made it.
     unsafe {
         let cell = FutureRef::at(future.as_ptr(), layout().future_cell).cell();
         if std::mem::replace(&mut cell.blocking, true) {
-            return Err(wrong("await wasn't used with future", false));
+            raise(ffi::PyExc_RuntimeError, "await wasn't used with future");
+            return Sent::Raised;
         }
     }
-    Ok(Sent::Pending(future))
+    Sent::Pending(future.into_ptr())
 }
 
-unsafe fn resume(call: Call) -> Python<Sent> {
+unsafe fn resume(call: Call) -> Sent {
     // SAFETY: the future is kept alive over its outcome.
     unsafe {
         let future = Owned::from_borrowed(call.fields().future);
@@ -131,7 +137,10 @@ unsafe fn resume(call: Call) -> Python<Sent> {
             return pending(future);
         }
         end(call);
-        Owned::new(outcome::result(native)).map(Sent::Done)
+        match outcome::result(native) {
+            value if value.is_null() => Sent::Raised,
+            value => Sent::Done(value),
+        }
     }
 }
 
@@ -151,7 +160,10 @@ unsafe fn wait(call: Call) -> Python<Owned> {
         check_open(loop_)?;
         check_process(loop_)?;
         if fd < 0 {
-            return Err(wrong(&format!("Invalid file descriptor: {fd}"), true));
+            return Err(raise(
+                ffi::PyExc_ValueError,
+                &format!("Invalid file descriptor: {fd}"),
+            ));
         }
         let fields = call.fields();
         fields.fd = fd;
@@ -253,11 +265,11 @@ unsafe fn end(call: Call) {
 pub unsafe fn throw(call: Call, exception: Owned) -> Raised {
     // SAFETY: the caller's contract.
     unsafe {
-        if call.fields().running {
-            return wrong("coroutine already executing", true);
+        if let Err(raised) = check_not_running(call) {
+            return raised;
         }
         if call.fields().progress == Progress::Over {
-            return wrong("cannot reuse already awaited coroutine", false);
+            return reused();
         }
         end(call);
         compat::set_raised(exception.into_ptr());
@@ -272,9 +284,7 @@ pub unsafe fn throw(call: Call, exception: Owned) -> Raised {
 pub unsafe fn close(call: Call) -> Python<()> {
     // SAFETY: the caller's contract.
     unsafe {
-        if call.fields().running {
-            return Err(wrong("coroutine already executing", true));
-        }
+        check_not_running(call)?;
         end(call);
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! `loop.sock_recv` and its kin: what they return is a `_core.SocketCall`, a coroutine without a Python frame.
 //!
 //! `call` is what it holds, `attempt` the system call on a plain socket, `by_method` the same through the socket's own methods, `drive`
-//! how it is begun, resumed and cancelled, `methods` the loop's methods. This file is the Python surface.
+//! how it is begun, resumed and cancelled, `methods` the loop's methods. This file says what is its own on the surface that all coroutines without
+//! a frame have (`coroutine::shell`).
 //!
 //! It is a coroutine to all that ask in asyncio's way: it does nothing before it is awaited, `asyncio.iscoroutine`,
 //! `inspect.isawaitable` and `collections.abc.Coroutine` know it, tasks take it, a second await is refused, and one that is never
@@ -20,18 +21,15 @@ pub mod python_socket;
 pub use drive::on_ready;
 pub use methods::methods as loop_methods;
 
-use crate::door;
-use crate::ffi::{
-    Python, Raised, answer, args, compat,
-    gil::GilCell,
-    owned::Owned,
-    stop_iteration, throw,
-    types::{self, Type},
+use crate::coroutine::{
+    Sent, no_frame,
+    shell::{self, Frameless, Surface},
 };
+use crate::ffi::{Python, Raised, gil::GilCell, owned::Owned, visit};
 use call::{Call, CallObject, Fields, Kind, Progress};
-use drive::Sent;
 use pyo3_ffi as ffi;
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, c_int, c_void};
+use std::mem::offset_of;
 use std::ptr;
 
 static TYPE: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());
@@ -93,282 +91,115 @@ unsafe fn new(
             sock,
             first,
             second,
-            view: ptr::null_mut(),
-            export: None,
             future: ptr::null_mut(),
-            sent: 0,
-            fd: -1,
             kind,
             progress: Progress::Fresh,
             plain: python_socket::is_plain(sock),
+            frame_state: no_frame(),
+            fd: -1,
+            view: ptr::null_mut(),
+            export: None,
+            sent: 0,
             running: false,
         });
         Ok(made)
     }
 }
 
-unsafe extern "C" fn am_await(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls this on an instance.
-    unsafe { Owned::from_borrowed(object).into_ptr() }
-}
+impl Frameless for Call {
+    type Object = CallObject;
+    const WEAK: usize = offset_of!(CallObject, weak);
+    const FRAME_STATE: usize = offset_of!(CallObject, fields.frame_state);
 
-unsafe extern "C" fn next(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls this on an instance that it keeps alive.
-    unsafe {
-        match drive::send(Call::from_object(object), ffi::Py_None()) {
-            Ok(Sent::Pending(future)) => future.into_ptr(),
-            Ok(Sent::Done(value)) => {
-                stop_iteration::end(value.into_ptr());
-                ptr::null_mut()
-            }
-            Err(Raised) => ptr::null_mut(),
+    #[inline]
+    unsafe fn of(object: *mut ffi::PyObject) -> Call {
+        // SAFETY: the caller's contract.
+        unsafe { Call::from_object(object) }
+    }
+
+    unsafe fn name(self) -> &'static CStr {
+        // SAFETY: the caller's contract.
+        unsafe { self.fields().kind.name() }
+    }
+
+    unsafe fn qualname(self) -> &'static CStr {
+        // SAFETY: the caller's contract.
+        unsafe { self.fields().kind.qualname() }
+    }
+
+    unsafe fn is_running(self) -> bool {
+        // SAFETY: the caller's contract.
+        unsafe { self.fields().running }
+    }
+
+    #[inline]
+    unsafe fn is_fresh(self) -> bool {
+        // SAFETY: the caller's contract.
+        unsafe { self.fields().progress == Progress::Fresh }
+    }
+
+    #[inline]
+    unsafe fn is_over(self) -> bool {
+        // SAFETY: the caller's contract.
+        unsafe { self.fields().progress == Progress::Over }
+    }
+
+    #[inline]
+    unsafe fn send(self, value: *mut ffi::PyObject) -> Sent {
+        // SAFETY: the caller's contract.
+        unsafe { drive::send(self, value) }
+    }
+
+    unsafe fn throw(self, exception: Owned) -> Sent {
+        // SAFETY: the caller's contract.
+        let Raised = unsafe { drive::throw(self, exception) };
+        Sent::Raised
+    }
+
+    unsafe fn close(self) -> Python<()> {
+        // SAFETY: the caller's contract.
+        unsafe { drive::close(self) }
+    }
+
+    unsafe fn traverse(self, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+        // SAFETY: the collector calls this on a live instance; the fields are zeroed before they are written.
+        unsafe {
+            let fields = self.fields();
+            let export = fields.export.as_ref();
+            let held = [
+                fields.loop_,
+                fields.sock,
+                fields.first,
+                fields.second,
+                fields.view,
+                fields.future,
+                export.map_or(ptr::null_mut(), |export| export.obj),
+            ];
+            visit::each(&held, visit, arg)
         }
     }
-}
 
-unsafe extern "C" fn am_send(
-    object: *mut ffi::PyObject,
-    value: *mut ffi::PyObject,
-    result: *mut *mut ffi::PyObject,
-) -> ffi::PySendResult {
-    // SAFETY: CPython calls this on an instance that it keeps alive, with a place for the result.
-    unsafe {
-        let (given, status) = match drive::send(Call::from_object(object), value) {
-            Ok(Sent::Pending(future)) => (future.into_ptr(), ffi::PySendResult::PYGEN_NEXT),
-            Ok(Sent::Done(value)) => (value.into_ptr(), ffi::PySendResult::PYGEN_RETURN),
-            Err(Raised) => (ptr::null_mut(), ffi::PySendResult::PYGEN_ERROR),
-        };
-        *result = given;
-        status
-    }
-}
-
-unsafe extern "C" fn send(
-    object: *mut ffi::PyObject,
-    value: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls this on an instance that it keeps alive.
-    unsafe {
-        match drive::send(Call::from_object(object), value) {
-            Ok(Sent::Pending(future)) => future.into_ptr(),
-            Ok(Sent::Done(value)) => {
-                stop_iteration::raise(value);
-                ptr::null_mut()
-            }
-            Err(Raised) => ptr::null_mut(),
+    /// Nobody reaches it: no table holds it.
+    unsafe fn clear(self) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            self.fields().progress = Progress::Over;
+            self.release();
         }
-    }
-}
-
-unsafe extern "C" fn throw_method(
-    object: *mut ffi::PyObject,
-    args: *mut *mut ffi::PyObject,
-    count: ffi::Py_ssize_t,
-) -> *mut ffi::PyObject {
-    // SAFETY: CPython's calling convention, on an instance that it keeps alive.
-    unsafe {
-        let args = args::given(args, count);
-        if let Ok(exception) = throw::given(args) {
-            drive::throw(Call::from_object(object), exception);
-        }
-        ptr::null_mut()
-    }
-}
-
-unsafe extern "C" fn close(
-    object: *mut ffi::PyObject,
-    _: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls this on an instance that it keeps alive.
-    unsafe { answer::none(drive::close(Call::from_object(object))) }
-}
-
-/// `__await__()`, a method: an iterator object, made by Python since `await` itself does not ask for it.
-unsafe extern "C" fn await_method(
-    object: *mut ffi::PyObject,
-    _: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    answer::object(door::cold(c"await_iterator", &[object]))
-}
-
-unsafe extern "C" fn get_name(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls this on an instance; the name ends in NUL.
-    unsafe { ffi::PyUnicode_FromString(Call::from_object(object).fields().kind.name().as_ptr()) }
-}
-
-unsafe extern "C" fn get_qualname(
-    object: *mut ffi::PyObject,
-    _: *mut c_void,
-) -> *mut ffi::PyObject {
-    // SAFETY: as for `get_name`; the format has one %s.
-    unsafe {
-        let name = Call::from_object(object).fields().kind.name();
-        ffi::PyUnicode_FromFormat(c"EventLoop.%s".as_ptr(), name.as_ptr())
-    }
-}
-
-unsafe extern "C" fn get_running(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls this on an instance.
-    unsafe { answer::boolean(Call::from_object(object).fields().running) }
-}
-
-unsafe extern "C" fn repr(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls this on an instance; the format has one %s and one %p.
-    unsafe {
-        let name = Call::from_object(object).fields().kind.name();
-        ffi::PyUnicode_FromFormat(
-            c"<coroutine object EventLoop.%s at %p>".as_ptr(),
-            name.as_ptr(),
-            object,
-        )
-    }
-}
-
-unsafe extern "C" fn traverse(
-    object: *mut ffi::PyObject,
-    visit: ffi::visitproc,
-    arg: *mut c_void,
-) -> c_int {
-    // SAFETY: the collector calls this on a live instance; the fields are zeroed before they are written.
-    unsafe {
-        let fields = Call::from_object(object).fields();
-        let exporter = fields
-            .export
-            .as_ref()
-            .map_or(ptr::null_mut(), |export| export.obj);
-        let held = [
-            ffi::Py_TYPE(object).cast(),
-            fields.loop_,
-            fields.sock,
-            fields.first,
-            fields.second,
-            fields.view,
-            fields.future,
-            exporter,
-        ];
-        for object in held.into_iter().filter(|object| !object.is_null()) {
-            let result = visit(object, arg);
-            if result != 0 {
-                return result;
-            }
-        }
-        0
-    }
-}
-
-unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {
-    // SAFETY: the collector calls this on an instance that nobody reaches: no table holds it.
-    unsafe {
-        let call = Call::from_object(object);
-        call.fields().progress = Progress::Over;
-        call.release();
-    }
-    0
-}
-
-/// Warns of a call that was never awaited, as of a coroutine.
-unsafe extern "C" fn finalize(object: *mut ffi::PyObject) {
-    // SAFETY: the object is alive during finalisation; an exception on its way is put aside. The format has one %s.
-    unsafe {
-        let fields = Call::from_object(object).fields();
-        if fields.progress != Progress::Fresh {
-            return;
-        }
-        let raised = compat::take_raised();
-        let warned = ffi::PyErr_WarnFormat(
-            ffi::PyExc_RuntimeWarning,
-            1,
-            c"coroutine 'EventLoop.%s' was never awaited".as_ptr(),
-            fields.kind.name().as_ptr(),
-        );
-        if warned != 0 {
-            ffi::PyErr_WriteUnraisable(object);
-        }
-        compat::set_raised(raised);
-    }
-}
-
-unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
-    // SAFETY: the last reference is gone; the finalizer may bring the object back, which ends this.
-    unsafe {
-        let call = Call::from_object(object);
-        if call.fields().progress == Progress::Fresh
-            && ffi::PyObject_CallFinalizerFromDealloc(object) < 0
-        {
-            return;
-        }
-        let kind = ffi::Py_TYPE(object);
-        ffi::PyObject_GC_UnTrack(object.cast());
-        call.release();
-        ffi::PyObject_GC_Del(object.cast());
-        ffi::Py_DECREF(kind.cast());
     }
 }
 
 /// Makes the type and adds it to the module.
 pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     python_socket::init()?;
-    let mut await_method = types::noargs(
-        c"__await__",
-        await_method,
-        c"__await__($self, /)\n--\n\nReturn an iterator to be used in await expression.",
-    );
-    // The slot wrapper of the same name is there first and would return the call itself.
-    await_method.ml_flags |= ffi::METH_COEXIST;
-    let methods = types::table([
-        await_method,
-        types::one(
-            c"send",
-            send,
-            c"send($self, value, /)\n--\n\nBegin or resume; the result comes as StopIteration.",
-        ),
-        types::fast(
-            c"throw",
-            throw_method,
-            c"throw($self, type, value=None, traceback=None, /)\n--\n\nEnd with the exception.",
-        ),
-        types::noargs(
-            c"close",
-            close,
-            c"close($self, /)\n--\n\nEnd without a result.",
-        ),
-    ]);
-    let attributes = types::table([
-        types::attribute(c"__name__", get_name, None),
-        types::attribute(c"__qualname__", get_qualname, None),
-        types::attribute(c"cr_running", get_running, None),
-    ]);
-    let kind = Type {
+    let surface = Surface {
         name: c"rondeau._core.SocketCall",
-        size: size_of::<CallObject>(),
-        flags: ffi::Py_TPFLAGS_HAVE_GC
-            | ffi::Py_TPFLAGS_IMMUTABLETYPE
-            | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION,
-        slots: vec![
-            (
-                ffi::Py_tp_doc,
-                c"What a loop's sock_* method returns, to be awaited once.".as_ptr() as *mut c_void,
-            ),
-            (ffi::Py_tp_dealloc, dealloc as *mut c_void),
-            (ffi::Py_tp_finalize, finalize as *mut c_void),
-            (ffi::Py_tp_traverse, traverse as *mut c_void),
-            (ffi::Py_tp_clear, clear as *mut c_void),
-            (ffi::Py_tp_repr, repr as *mut c_void),
-            (ffi::Py_tp_iternext, next as *mut c_void),
-            (ffi::Py_am_await, am_await as *mut c_void),
-            (ffi::Py_am_send, am_send as *mut c_void),
-            (ffi::Py_tp_methods, methods),
-            (ffi::Py_tp_getset, attributes),
-        ],
+        doc: c"What a loop's sock_* method returns, to be awaited once.",
+        methods: Vec::new(),
+        attributes: Vec::new(),
+        slots: Vec::new(),
     };
-    // SAFETY: the slots match their numbers and the size is the instance struct's. The import runs alone.
-    unsafe {
-        let kind = kind.build(ptr::null_mut())?;
-        crate::future::lifecycle::trim(kind.as_ptr().cast())?;
-        if ffi::PyModule_AddType(module, kind.as_ptr().cast()) != 0 {
-            return Err(Raised);
-        }
-        *TYPE.get() = kind.into_ptr().cast();
-    }
+    // SAFETY: there are no slots of its own. The import runs alone.
+    unsafe { *TYPE.get() = shell::build::<Call>(module, surface)?.into_ptr().cast() };
     Ok(())
 }

@@ -71,7 +71,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     // SAFETY: the slots match their numbers; the size covers the base's storage and our fields. The import runs alone.
     unsafe {
         let kind = kind.build(base.cast())?;
-        future::lifecycle::trim(kind.as_ptr().cast())?;
+        types::trim(kind.as_ptr().cast())?;
         if ffi::PyModule_AddType(module, kind.as_ptr().cast()) != 0 {
             return Err(Raised);
         }

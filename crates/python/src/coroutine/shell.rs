@@ -1,0 +1,413 @@
+//! The Python surface that every coroutine without a frame has: the native coroutine itself, `SocketCall` and `FileOp`.
+//!
+//! A [`Frameless`] says what a step, a throw and a close do and what is held; this file says the same for all of them: slots, methods,
+//! attributes, the warning of one that was never awaited, and the order of dying. The functions are generic and become one set for each type, so that
+//! nothing is looked up on the way of an `await`.
+//! Rejected: one type for all, with operations as a `Kind` of the native coroutine. A call holds six objects and an operation eight, beside what is
+//! lent to the kernel, and every coroutine would be as large.
+//!
+//! Invariant: an instance begins with its references to weak references and ends its 68th byte with what `inside` says of a generator: `build` does not
+//! compile for another layout.
+
+use super::inside::{self, FRAME_STATE_OFFSET};
+use crate::door::{attribute, cold, import};
+use crate::ffi::{
+    Python, Raised, answer, args, compat,
+    owned::Owned,
+    sent::Sent,
+    stop_iteration, throw as thrown,
+    types::{self, Type},
+};
+use pyo3_ffi as ffi;
+use std::ffi::{CStr, c_int, c_void};
+use std::ptr;
+
+/// What a coroutine without a frame does. Each function is called on a live instance that its caller keeps alive.
+pub trait Frameless: Copy {
+    /// An instance, header and all.
+    type Object;
+    /// Where its weak references begin.
+    const WEAK: usize;
+    /// Where the byte is that holds `no_frame()`.
+    const FRAME_STATE: usize;
+    /// `repr`: one %s for the qualified name, one %p.
+    const REPR: &'static CStr = c"<coroutine object %s at %p>";
+
+    /// # Safety
+    /// `object` is an instance.
+    unsafe fn of(object: *mut ffi::PyObject) -> Self;
+
+    /// `__name__`.
+    ///
+    /// # Safety
+    /// See the trait.
+    unsafe fn name(self) -> &'static CStr;
+
+    /// `__qualname__`.
+    ///
+    /// # Safety
+    /// See the trait.
+    unsafe fn qualname(self) -> &'static CStr;
+
+    /// `cr_running`.
+    ///
+    /// # Safety
+    /// See the trait.
+    unsafe fn is_running(self) -> bool;
+
+    /// Whether nothing of it has run.
+    ///
+    /// # Safety
+    /// See the trait.
+    unsafe fn is_fresh(self) -> bool;
+
+    /// Whether it never goes on: no finalizer is called.
+    ///
+    /// # Safety
+    /// See the trait.
+    unsafe fn is_over(self) -> bool;
+
+    /// Whether it may be awaited.
+    ///
+    /// # Safety
+    /// See the trait.
+    #[inline]
+    unsafe fn check_awaited(self) -> Python<()> {
+        Ok(())
+    }
+
+    /// What `__await__()` gives where a program calls it: an iterator made by Python, since `await` itself does not ask for it.
+    ///
+    /// # Safety
+    /// See the trait.
+    unsafe fn iterator(object: *mut ffi::PyObject) -> Python<Owned> {
+        cold(c"await_iterator", &[object])
+    }
+
+    /// Begins it or goes on.
+    ///
+    /// # Safety
+    /// See the trait.
+    unsafe fn send(self, value: *mut ffi::PyObject) -> Sent;
+
+    /// Raises where it waits.
+    ///
+    /// # Safety
+    /// See the trait.
+    unsafe fn throw(self, exception: Owned) -> Sent;
+
+    /// Ends it where it is.
+    ///
+    /// # Safety
+    /// See the trait.
+    unsafe fn close(self) -> Python<()>;
+
+    /// What happens to one that has begun when nobody refers to it any more.
+    ///
+    /// # Safety
+    /// See the trait.
+    unsafe fn abandoned(self) -> Python<()> {
+        Ok(())
+    }
+
+    /// Visits what it holds.
+    ///
+    /// # Safety
+    /// Called by the collector.
+    unsafe fn traverse(self, visit: ffi::visitproc, arg: *mut c_void) -> c_int;
+
+    /// Lets go of what it holds.
+    ///
+    /// # Safety
+    /// See the trait; any Python code may run.
+    unsafe fn clear(self);
+
+    /// Gives its memory back.
+    ///
+    /// # Safety
+    /// The last use of a dead, untracked and emptied instance.
+    #[inline]
+    unsafe fn free(object: *mut ffi::PyObject) {
+        // SAFETY: the caller's contract; an instance refers to its type.
+        unsafe {
+            let kind = ffi::Py_TYPE(object);
+            ffi::PyObject_GC_Del(object.cast());
+            ffi::Py_DECREF(kind.cast());
+        }
+    }
+}
+
+unsafe extern "C" fn am_await<C: Frameless>(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe {
+        match C::of(object).check_awaited() {
+            Ok(()) => Owned::from_borrowed(object).into_ptr(),
+            Err(Raised) => ptr::null_mut(),
+        }
+    }
+}
+
+unsafe extern "C" fn await_method<C: Frameless>(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    answer::object(unsafe { C::iterator(object) })
+}
+
+/// `tp_iternext`, reached by `await`.
+unsafe extern "C" fn next<C: Frameless>(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance that it keeps alive.
+    unsafe {
+        C::of(object)
+            .send(ffi::Py_None())
+            .next(stop_iteration::end_of_coroutine)
+    }
+}
+
+unsafe extern "C" fn am_send<C: Frameless>(
+    object: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+    result: *mut *mut ffi::PyObject,
+) -> ffi::PySendResult {
+    // SAFETY: CPython calls this on an instance that it keeps alive, with a place for the result.
+    unsafe { C::of(object).send(value).status(result) }
+}
+
+unsafe extern "C" fn send<C: Frameless>(
+    object: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance that it keeps alive.
+    unsafe { C::of(object).send(value).shown() }
+}
+
+unsafe extern "C" fn throw<C: Frameless>(
+    object: *mut ffi::PyObject,
+    args: *mut *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython's calling convention, on an instance that it keeps alive.
+    unsafe {
+        let args = args::given(args, count);
+        match thrown::given(args) {
+            Ok(exception) => C::of(object).throw(exception).shown(),
+            Err(Raised) => ptr::null_mut(),
+        }
+    }
+}
+
+unsafe extern "C" fn close<C: Frameless>(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance that it keeps alive.
+    unsafe { answer::none(C::of(object).close()) }
+}
+
+unsafe extern "C" fn name<C: Frameless>(
+    object: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance; the name ends in NUL.
+    unsafe { ffi::PyUnicode_FromString(C::of(object).name().as_ptr()) }
+}
+
+unsafe extern "C" fn qualname<C: Frameless>(
+    object: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance; the name ends in NUL.
+    unsafe { ffi::PyUnicode_FromString(C::of(object).qualname().as_ptr()) }
+}
+
+unsafe extern "C" fn running<C: Frameless>(
+    object: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    answer::boolean(unsafe { C::of(object).is_running() })
+}
+
+unsafe extern "C" fn no_origin(_: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+    answer::none(Ok(()))
+}
+
+unsafe extern "C" fn repr<C: Frameless>(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance; the format has one %s and one %p.
+    unsafe {
+        let name = C::of(object).qualname();
+        ffi::PyUnicode_FromFormat(C::REPR.as_ptr(), name.as_ptr(), object)
+    }
+}
+
+unsafe extern "C" fn traverse<C: Frameless>(
+    object: *mut ffi::PyObject,
+    visit: ffi::visitproc,
+    arg: *mut c_void,
+) -> c_int {
+    // SAFETY: the collector calls this on an instance.
+    unsafe {
+        let result = visit(ffi::Py_TYPE(object).cast(), arg);
+        if result != 0 {
+            result
+        } else {
+            C::of(object).traverse(visit, arg)
+        }
+    }
+}
+
+unsafe extern "C" fn clear<C: Frameless>(object: *mut ffi::PyObject) -> c_int {
+    // SAFETY: the collector calls this on an instance.
+    unsafe { C::of(object).clear() };
+    0
+}
+
+/// Warns of one that was never awaited. The exception that is set stays.
+unsafe extern "C" fn finalize<C: Frameless>(object: *mut ffi::PyObject) {
+    // SAFETY: called on an instance that its caller keeps alive for the call.
+    unsafe {
+        let coro = C::of(object);
+        let raised = compat::take_raised();
+        let done = if coro.is_fresh() {
+            warn_never_awaited(object, coro.qualname())
+        } else {
+            coro.abandoned()
+        };
+        if done.is_err() {
+            ffi::PyErr_WriteUnraisable(object);
+        }
+        compat::set_raised(raised);
+    }
+}
+
+/// As CPython does for its own: through `warnings`, and by itself where that is gone.
+#[cold]
+unsafe fn warn_never_awaited(object: *mut ffi::PyObject, qualname: &CStr) -> Python<()> {
+    // SAFETY: the object lives; the format has one %s.
+    unsafe {
+        let warn = import(c"warnings")
+            .and_then(|warnings| attribute(&warnings, c"_warn_unawaited_coroutine"));
+        let Ok(warn) = warn else {
+            ffi::PyErr_Clear();
+            let format = c"coroutine '%s' was never awaited".as_ptr();
+            let kind = ffi::PyExc_RuntimeWarning;
+            return match ffi::PyErr_WarnFormat(kind, 1, format, qualname.as_ptr()) {
+                0 => Ok(()),
+                _ => Err(Raised),
+            };
+        };
+        Owned::new(ffi::PyObject_CallOneArg(warn.as_ptr(), object)).map(drop)
+    }
+}
+
+unsafe extern "C" fn dealloc<C: Frameless>(object: *mut ffi::PyObject) {
+    // SAFETY: the last reference is gone; a finalizer may bring it back, which ends this.
+    unsafe {
+        let coro = C::of(object);
+        if !coro.is_over() && ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
+            return;
+        }
+        ffi::PyObject_GC_UnTrack(object.cast());
+        if !(*object.byte_add(C::WEAK).cast::<*mut ffi::PyObject>()).is_null() {
+            ffi::PyObject_ClearWeakRefs(object);
+        }
+        coro.clear();
+        stop_iteration::forget();
+        C::free(object);
+    }
+}
+
+/// What one type has beside what all have.
+pub struct Surface {
+    /// Dotted name.
+    pub name: &'static CStr,
+    pub doc: &'static CStr,
+    pub methods: Vec<ffi::PyMethodDef>,
+    pub attributes: Vec<ffi::PyGetSetDef>,
+    pub slots: Vec<(c_int, *mut c_void)>,
+}
+
+/// Makes the type and adds it to the module.
+///
+/// # Safety
+/// The surface's slots match their numbers.
+pub unsafe fn build<C: Frameless>(
+    module: *mut ffi::PyObject,
+    mut surface: Surface,
+) -> Python<Owned> {
+    const {
+        assert!(C::WEAK == size_of::<ffi::PyObject>());
+        assert!(C::FRAME_STATE == FRAME_STATE_OFFSET);
+    }
+    inside::init()?;
+    let mut await_ = types::noargs(
+        c"__await__",
+        await_method::<C>,
+        c"__await__($self, /)\n--\n\nReturn an iterator to be used in await expression.",
+    );
+    // The slot wrapper of the same name is there first and would return the coroutine itself.
+    await_.ml_flags |= ffi::METH_COEXIST;
+    surface.methods.extend([
+        await_,
+        types::one(
+            c"send",
+            send::<C>,
+            c"send($self, arg, /)\n--\n\nGo on; return what is waited for, or raise StopIteration with the result.",
+        ),
+        types::fast(
+            c"throw",
+            throw::<C>,
+            c"throw($self, type, value=None, traceback=None, /)\n--\n\nRaise the exception where it waits.",
+        ),
+        types::noargs(
+            c"close",
+            close::<C>,
+            c"close($self, /)\n--\n\nEnd it where it is, without a result.",
+        ),
+    ]);
+    surface.attributes.extend([
+        types::attribute(c"__name__", name::<C>, None),
+        types::attribute(c"__qualname__", qualname::<C>, None),
+        types::attribute(c"cr_running", running::<C>, None),
+        types::attribute(c"cr_origin", no_origin, None),
+    ]);
+    let members = types::table([ffi::PyMemberDef {
+        name: c"__weaklistoffset__".as_ptr(),
+        type_code: ffi::Py_T_PYSSIZET,
+        offset: C::WEAK as ffi::Py_ssize_t,
+        flags: ffi::Py_READONLY,
+        doc: ptr::null(),
+    }]);
+    surface.slots.extend([
+        (ffi::Py_tp_doc, surface.doc.as_ptr() as *mut c_void),
+        (ffi::Py_tp_dealloc, dealloc::<C> as *mut c_void),
+        (ffi::Py_tp_traverse, traverse::<C> as *mut c_void),
+        (ffi::Py_tp_clear, clear::<C> as *mut c_void),
+        (ffi::Py_tp_finalize, finalize::<C> as *mut c_void),
+        (ffi::Py_tp_repr, repr::<C> as *mut c_void),
+        (ffi::Py_tp_iternext, next::<C> as *mut c_void),
+        (ffi::Py_am_await, am_await::<C> as *mut c_void),
+        (ffi::Py_am_send, am_send::<C> as *mut c_void),
+        (ffi::Py_tp_methods, types::table_of(surface.methods)),
+        (ffi::Py_tp_getset, types::table_of(surface.attributes)),
+        (ffi::Py_tp_members, members),
+    ]);
+    let kind = Type {
+        name: surface.name,
+        size: size_of::<C::Object>(),
+        flags: ffi::Py_TPFLAGS_HAVE_GC
+            | ffi::Py_TPFLAGS_IMMUTABLETYPE
+            | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION,
+        slots: surface.slots,
+    };
+    // SAFETY: the slots match their numbers and the size is the instance's. The import runs alone.
+    unsafe {
+        let kind = kind.build(ptr::null_mut())?;
+        types::trim(kind.as_ptr().cast())?;
+        if ffi::PyModule_AddType(module, kind.as_ptr().cast()) != 0 {
+            return Err(Raised);
+        }
+        Ok(kind)
+    }
+}
