@@ -129,13 +129,13 @@ impl Known {
 /// Declares what is known of a file's primitive: `KNOWN`, its native type as `kind()`, and `new` for that type.
 macro_rules! known {
     (limit: $limit:expr) => {
-        static KNOWN: $crate::sync::known::Known = $crate::sync::known::Known::new($limit);
+        pub(super) static KNOWN: $crate::sync::known::Known = $crate::sync::known::Known::new($limit);
 
-        fn kind() -> *mut pyo3_ffi::PyTypeObject {
+        pub(super) fn kind() -> *mut pyo3_ffi::PyTypeObject {
             KNOWN.kind()
         }
 
-        unsafe extern "C" fn new(
+        pub(super) unsafe extern "C" fn new(
             kind: *mut pyo3_ffi::PyTypeObject,
             _: *mut pyo3_ffi::PyObject,
             _: *mut pyo3_ffi::PyObject,
