@@ -11,6 +11,7 @@ pub mod args;
 pub mod call;
 pub mod compat;
 pub mod gil;
+pub mod instance;
 pub mod names;
 pub mod owned;
 pub mod sent;

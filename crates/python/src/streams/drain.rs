@@ -1,6 +1,6 @@
-//! `drain` and `wait_closed`.
+//! The writer's `drain` and `wait_closed`.
 //!
-//! Called by writers. A drain with nothing to wait for ends at its first resumption, with nothing made but itself. Where the
+//! Called by programs. A drain with nothing to wait for ends at its first resumption, with nothing made but itself. Where the
 //! protocol is not ours, or replaced its `_drain_helper`, that is awaited, whatever it is.
 
 use super::protocol::{ProtocolRef, initialised};
@@ -10,7 +10,7 @@ use super::waiting::{ARGUMENT, From, SUBJECT, Step, kind};
 use super::writer::WriterRef;
 use crate::coroutine::CoroRef;
 use crate::errors::keeping_raised;
-use crate::ffi::{Python, Raised, args::raise, names::names, owned::Owned};
+use crate::ffi::{Python, Raised, answer, args::raise, names::names, owned::Owned};
 use crate::future::Purpose;
 use crate::recorder;
 use crate::transport;
@@ -31,22 +31,21 @@ const YIELDED: u8 = 1;
 const WAITS: u8 = 2;
 
 /// `drain()`.
-///
-/// # Safety
-/// `writer` is a live writer.
-#[inline]
-pub unsafe fn drain(writer: *mut ffi::PyObject) -> Python<Owned> {
-    // SAFETY: the caller's contract.
-    unsafe { begin(&DRAIN, writer, 0) }
+pub unsafe extern "C" fn drain(
+    writer: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe { answer::object(begin(&DRAIN, writer, 0)) }
 }
 
 /// `wait_closed()`.
-///
-/// # Safety
-/// `writer` is a live writer.
-pub unsafe fn wait_closed(writer: *mut ffi::PyObject) -> Python<Owned> {
-    // SAFETY: the caller's contract.
-    unsafe { begin(&WAIT_CLOSED, writer, 0) }
+pub unsafe extern "C" fn wait_closed(
+    writer: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe { answer::object(begin(&WAIT_CLOSED, writer, 0)) }
 }
 
 #[inline]

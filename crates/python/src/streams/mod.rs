@@ -2,8 +2,8 @@
 //!
 //! `python/rondeau/_streams.py` puts each in front of asyncio's class of that name, so that `isinstance` holds and what is not
 //! native is asyncio's. `buffer` is what was received, `feed` how it comes in, `reads` and `until` how it is read, `waiting` how a
-//! read waits, `protocol` and `writer` the other two classes, `drain` the writer's waits, `attributes` what Python sees of the
-//! fields, `door` what is asyncio's.
+//! read waits, `protocol` and `writer` the other two classes, `events` what a transport tells the protocol, `drain` the writer's waits,
+//! `attributes` what Python sees of the fields, `life` how all three die, `door` what is asyncio's.
 //!
 //! What makes them fast: a native transport's data goes from the hot buffer into the reader without a Python frame, a read that
 //! finds its data makes one small coroutine and nothing else, and a woken reader's task is put on the agenda at once.
@@ -12,7 +12,9 @@ mod attributes;
 mod buffer;
 mod door;
 mod drain;
+mod events;
 mod feed;
+mod life;
 mod protocol;
 mod reader;
 mod reads;
@@ -139,10 +141,10 @@ fn writer_methods() -> Vec<ffi::PyMethodDef> {
     vec![
         one(c"write", writer::write, c"write($self, data)\n--\n\nSend bytes. Never blocks: drain() waits until not too much is pending."),
         one(c"writelines", writer::writelines, c"writelines($self, data)\n--\n\nSend several bytes-like objects."),
-        noargs(c"drain", writer::drain, c"drain($self)\n--\n\nWait until it makes sense to write more; await it after each write."),
+        noargs(c"drain", drain::drain, c"drain($self)\n--\n\nWait until it makes sense to write more; await it after each write."),
         noargs(c"close", writer::close, c"close($self)\n--\n\nClose the connection, once all is sent."),
         noargs(c"is_closing", writer::is_closing, c"is_closing($self)\n--\n\nWhether it is closed or being closed."),
-        noargs(c"wait_closed", writer::wait_closed, c"wait_closed($self)\n--\n\nWait until the connection is closed."),
+        noargs(c"wait_closed", drain::wait_closed, c"wait_closed($self)\n--\n\nWait until the connection is closed."),
         noargs(c"write_eof", writer::write_eof, c"write_eof($self)\n--\n\nTell the peer that nothing more will come, once all is sent."),
         noargs(c"can_write_eof", writer::can_write_eof, c"can_write_eof($self)\n--\n\nWhether write_eof() works here."),
         fast_keywords(c"get_extra_info", writer::get_extra_info, c"get_extra_info($self, name, default=None)\n--\n\nWhat is known of the connection; see asyncio's transports."),
@@ -153,27 +155,27 @@ fn protocol_methods() -> Vec<ffi::PyMethodDef> {
     vec![
         one(
             c"data_received",
-            protocol::data_received,
+            events::data_received,
             c"data_received($self, data)\n--\n\n",
         ),
         noargs(
             c"eof_received",
-            protocol::eof_received,
+            events::eof_received,
             c"eof_received($self)\n--\n\n",
         ),
         one(
             c"connection_lost",
-            protocol::connection_lost,
+            events::connection_lost,
             c"connection_lost($self, exc)\n--\n\n",
         ),
         noargs(
             c"pause_writing",
-            protocol::pause_writing,
+            events::pause_writing,
             c"pause_writing($self)\n--\n\n",
         ),
         noargs(
             c"resume_writing",
-            protocol::resume_writing,
+            events::resume_writing,
             c"resume_writing($self)\n--\n\n",
         ),
         one(
@@ -228,13 +230,22 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
             (ffi::Py_tp_init, reader::init as *mut c_void),
             (ffi::Py_tp_repr, repr as *mut c_void),
             (ffi::Py_tp_setattro, reader::setattro as *mut c_void),
-            (ffi::Py_tp_traverse, reader::traverse as *mut c_void),
-            (ffi::Py_tp_clear, reader::clear as *mut c_void),
-            (ffi::Py_tp_dealloc, reader::dealloc as *mut c_void),
+            (
+                ffi::Py_tp_traverse,
+                life::traverse::<reader::Reader> as *mut c_void,
+            ),
+            (
+                ffi::Py_tp_clear,
+                life::clear::<reader::Reader> as *mut c_void,
+            ),
+            (
+                ffi::Py_tp_dealloc,
+                life::dealloc::<reader::Reader> as *mut c_void,
+            ),
             (ffi::Py_am_aiter, until::aiter as *mut c_void),
             (ffi::Py_am_anext, until::anext as *mut c_void),
             (ffi::Py_tp_methods, table_of(reader_methods())),
-            (ffi::Py_tp_getset, attributes::of_reader()),
+            (ffi::Py_tp_getset, attributes::reader::table()),
         ],
     )?;
     let writer = add(
@@ -244,11 +255,20 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
         vec![
             (ffi::Py_tp_new, new as *mut c_void),
             (ffi::Py_tp_init, writer::init as *mut c_void),
-            (ffi::Py_tp_traverse, writer::traverse as *mut c_void),
-            (ffi::Py_tp_clear, writer::clear as *mut c_void),
-            (ffi::Py_tp_dealloc, writer::dealloc as *mut c_void),
+            (
+                ffi::Py_tp_traverse,
+                life::traverse::<writer::Writer> as *mut c_void,
+            ),
+            (
+                ffi::Py_tp_clear,
+                life::clear::<writer::Writer> as *mut c_void,
+            ),
+            (
+                ffi::Py_tp_dealloc,
+                life::dealloc::<writer::Writer> as *mut c_void,
+            ),
             (ffi::Py_tp_methods, table_of(writer_methods())),
-            (ffi::Py_tp_getset, attributes::of_writer()),
+            (ffi::Py_tp_getset, attributes::writer::table()),
         ],
     )?;
     let protocol = add(
@@ -260,16 +280,25 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
             (ffi::Py_tp_init, protocol::init as *mut c_void),
             (ffi::Py_tp_setattro, protocol::setattro as *mut c_void),
             (ffi::Py_tp_finalize, protocol::finalize as *mut c_void),
-            (ffi::Py_tp_traverse, protocol::traverse as *mut c_void),
-            (ffi::Py_tp_clear, protocol::clear as *mut c_void),
-            (ffi::Py_tp_dealloc, protocol::dealloc as *mut c_void),
+            (
+                ffi::Py_tp_traverse,
+                life::traverse::<protocol::Protocol> as *mut c_void,
+            ),
+            (
+                ffi::Py_tp_clear,
+                life::clear::<protocol::Protocol> as *mut c_void,
+            ),
+            (
+                ffi::Py_tp_dealloc,
+                life::dealloc::<protocol::Protocol> as *mut c_void,
+            ),
             (ffi::Py_tp_methods, table_of(protocol_methods())),
-            (ffi::Py_tp_getset, attributes::of_protocol()),
+            (ffi::Py_tp_getset, attributes::protocol::table()),
         ],
     )?;
     crate::transport::add_consumer(
         protocol,
-        protocol::receive,
+        events::receive,
         c"Fatal error: protocol.data_received() call failed.",
     );
     // SAFETY: the import runs alone.

@@ -1,16 +1,20 @@
 //! The native protocol: `_core.StreamReaderProtocol`, between a transport and a reader.
 //!
-//! Called by transports, as any protocol is; by native ones straight (`receive`), unless a method of it was replaced. What runs once
+//! This file is what it holds, how it is made and what makes it plain; `events` is what a transport tells it. What runs once
 //! a connection (`connection_made`) is asyncio's own Python code; `python/rondeau/_streams.py` puts it there.
 //!
 //! `_closed` and `_drain_waiters` are made when somebody asks for them: most connections never do, and each costs 100 to 600 bytes.
 
-use super::door::{assertion, door, overrides_nothing};
+use super::door::{door, overrides_nothing};
 use super::feed;
-use super::reader::{ReaderRef, debug_of, given_loop, set};
+use super::life::Fields;
+use super::reader::{given_loop, set};
 use super::reads::new_future;
 use crate::door as core_door;
-use crate::ffi::{Python, Raised, answer, args::raise, compat, names::names, owned::Owned};
+use crate::ffi::{
+    Python, Raised, answer, args::raise, compat, instance::Instance, names::names, owned::Owned,
+    visit,
+};
 use crate::future::Purpose;
 use crate::future::cell::State;
 use crate::future::layout::layout;
@@ -59,17 +63,9 @@ pub struct Protocol {
 }
 
 /// A live protocol, borrowed.
-#[derive(Clone, Copy)]
-pub struct ProtocolRef(*mut Protocol);
+pub type ProtocolRef = Instance<Protocol>;
 
 impl ProtocolRef {
-    /// # Safety
-    /// `object` is a live instance of `_core.StreamReaderProtocol` or of a subclass.
-    #[inline]
-    pub unsafe fn from_object(object: *mut ffi::PyObject) -> ProtocolRef {
-        ProtocolRef(object.cast())
-    }
-
     /// The protocol that `object` is, if it is native and the native code may stand for its methods.
     ///
     /// # Safety
@@ -87,22 +83,6 @@ impl ProtocolRef {
             let protocol = ProtocolRef::from_object(object);
             protocol.get().plain.then_some(protocol)
         }
-    }
-
-    /// The Python object, borrowed.
-    #[inline]
-    pub fn object(self) -> *mut ffi::PyObject {
-        self.0.cast()
-    }
-
-    /// The fields.
-    ///
-    /// # Safety
-    /// The object lives, and the borrow ends before Python code can run.
-    #[inline]
-    pub unsafe fn get<'a>(self) -> &'a mut Protocol {
-        // SAFETY: the caller's contract.
-        unsafe { &mut *self.0 }
     }
 
     /// `_stream_reader`: None where there is no reader any more.
@@ -168,7 +148,10 @@ impl ProtocolRef {
 }
 
 /// Ends `_closed`, which exists, unless it is done.
-unsafe fn close_with(protocol: ProtocolRef, exception: Option<&Owned>) -> Python<()> {
+///
+/// # Safety
+/// The object lives and is initialised.
+pub unsafe fn close_with(protocol: ProtocolRef, exception: Option<&Owned>) -> Python<()> {
     // SAFETY: the future is kept alive.
     unsafe {
         let closed = Owned::from_borrowed(protocol.get().closed);
@@ -180,7 +163,10 @@ unsafe fn close_with(protocol: ProtocolRef, exception: Option<&Owned>) -> Python
 }
 
 /// `future.done()`.
-unsafe fn is_done(future: &Owned) -> Python<bool> {
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn is_done(future: &Owned) -> Python<bool> {
     // SAFETY: the future lives.
     unsafe {
         if let Some(native) = layout().exact(future.as_ptr()) {
@@ -227,8 +213,8 @@ unsafe fn initialise(protocol: ProtocolRef, given: [*mut ffi::PyObject; 3]) -> P
         let loop_ = given_loop(loop_)?;
         let kind = ffi::Py_TYPE(protocol.object());
         let plain = overrides_nothing(kind, door().protocol, &INTERNAL)?;
-        forget(protocol);
-        let fields = protocol.0;
+        Fields::forget(protocol);
+        let fields = protocol.as_ptr();
         (*fields).direct = Loop::direct(loop_.as_ptr()).is_some();
         set(&raw mut (*fields).loop_, loop_.into_ptr());
         if reader != ffi::Py_None() {
@@ -255,216 +241,48 @@ unsafe fn initialise(protocol: ProtocolRef, given: [*mut ffi::PyObject; 3]) -> P
     }
 }
 
-/// Lets go of everything.
-unsafe fn forget(protocol: ProtocolRef) {
-    // SAFETY: each field is emptied before its reference goes.
-    unsafe {
-        let fields = protocol.0;
-        ((*fields).plain, (*fields).paused) = (false, false);
-        ((*fields).lost, (*fields).reject, (*fields).over_ssl) = (false, false, false);
-        for slot in [
-            &raw mut (*fields).transport,
-            &raw mut (*fields).reader,
-            &raw mut (*fields).strong_reader,
-            &raw mut (*fields).connected_cb,
-            &raw mut (*fields).task,
-            &raw mut (*fields).writer,
-            &raw mut (*fields).source_traceback,
-            &raw mut (*fields).closed,
-            &raw mut (*fields).lost_with,
-            &raw mut (*fields).drain_waiters,
-            &raw mut (*fields).loop_,
-        ] {
-            set(slot, ptr::null_mut());
-        }
+impl Fields for Protocol {
+    unsafe fn traverse(&self, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+        let held = [
+            self.loop_,
+            self.transport,
+            self.reader,
+            self.strong_reader,
+            self.connected_cb,
+            self.task,
+            self.writer,
+            self.source_traceback,
+            self.closed,
+            self.lost_with,
+            self.drain_waiters,
+        ];
+        // SAFETY: the collector calls this with no borrow alive.
+        unsafe { visit::each(&held, visit, arg) }
     }
-}
 
-/// What a transport received, not empty, as if by `data_received`. None: the method must be called, since it may be another.
-///
-/// # Safety
-/// `object` is live and stays so.
-#[inline]
-pub unsafe fn receive(object: *mut ffi::PyObject, data: &[u8]) -> Option<Python<()>> {
-    // SAFETY: the reader is kept alive; `data` is copied before Python code runs.
-    unsafe {
-        let protocol = ProtocolRef::plain(object)?;
-        let reader = match protocol.reader() {
-            Ok(Some(reader)) => reader,
-            Ok(None) => return Some(Ok(())),
-            Err(Raised) => return Some(Err(Raised)),
-        };
-        // A reader that is not plain gets an object, through its own method.
-        ReaderRef::plain(reader.as_ptr()).map(|plain| feed::feed(plain, data))
-    }
-}
-
-/// `data_received(data)`.
-pub unsafe extern "C" fn data_received(
-    object: *mut ffi::PyObject,
-    data: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls this on an instance that it keeps alive.
-    answer::none(unsafe {
-        match ProtocolRef::from_object(object).reader() {
-            Ok(None) => Ok(()),
-            Ok(Some(reader)) => match ReaderRef::plain(reader.as_ptr()) {
-                Some(plain) => feed::feed_object(plain, data),
-                None => Owned::new(ffi::PyObject_CallMethodOneArg(
-                    reader.as_ptr(),
-                    names().feed_data,
-                    data,
-                ))
-                .map(drop),
-            },
-            Err(Raised) => Err(Raised),
-        }
-    })
-}
-
-unsafe fn feed_eof(reader: &Owned) -> Python<()> {
-    // SAFETY: the reader is kept alive by the caller.
-    unsafe {
-        match ReaderRef::plain(reader.as_ptr()) {
-            Some(plain) => feed::feed_eof(plain),
-            None => Owned::new(ffi::PyObject_CallMethodNoArgs(
-                reader.as_ptr(),
-                names().feed_eof,
-            ))
-            .map(drop),
-        }
-    }
-}
-
-/// `eof_received()`: true, so that the transport stays open for writing; not under TLS, which has no half-closed state.
-pub unsafe extern "C" fn eof_received(
-    object: *mut ffi::PyObject,
-    _: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls this on an instance that it keeps alive.
-    unsafe {
-        let protocol = ProtocolRef::from_object(object);
-        let fed = match protocol.reader() {
-            Ok(Some(reader)) => feed_eof(&reader),
-            other => other.map(drop),
-        };
-        answer::truth(fed.map(|()| !protocol.get().over_ssl))
-    }
-}
-
-/// `connection_lost(exc)`.
-pub unsafe extern "C" fn connection_lost(
-    object: *mut ffi::PyObject,
-    exception: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls this on an instance that it keeps alive.
-    answer::none(unsafe { lose(ProtocolRef::from_object(object), exception) })
-}
-
-unsafe fn lose(protocol: ProtocolRef, exception: *mut ffi::PyObject) -> Python<()> {
-    // SAFETY: objects are kept alive over the calls; each borrow ends before Python code runs.
-    unsafe {
-        let with = (exception != ffi::Py_None()).then(|| Owned::from_borrowed(exception));
-        if let Some(reader) = protocol.reader()? {
-            match (&with, ReaderRef::plain(reader.as_ptr())) {
-                (None, _) => feed_eof(&reader)?,
-                (Some(with), Some(plain)) => feed::set_exception(plain, with.as_ptr())?,
-                (Some(with), None) => drop(Owned::new(ffi::PyObject_CallMethodOneArg(
-                    reader.as_ptr(),
-                    names().set_exception,
-                    with.as_ptr(),
-                ))?),
+    unsafe fn forget(protocol: ProtocolRef) {
+        // SAFETY: each field is emptied before its reference goes.
+        unsafe {
+            let fields = protocol.as_ptr();
+            ((*fields).plain, (*fields).paused) = (false, false);
+            ((*fields).lost, (*fields).reject, (*fields).over_ssl) = (false, false, false);
+            for slot in [
+                &raw mut (*fields).transport,
+                &raw mut (*fields).reader,
+                &raw mut (*fields).strong_reader,
+                &raw mut (*fields).connected_cb,
+                &raw mut (*fields).task,
+                &raw mut (*fields).writer,
+                &raw mut (*fields).source_traceback,
+                &raw mut (*fields).closed,
+                &raw mut (*fields).lost_with,
+                &raw mut (*fields).drain_waiters,
+                &raw mut (*fields).loop_,
+            ] {
+                set(slot, ptr::null_mut());
             }
         }
-        if !protocol.get().closed.is_null() {
-            close_with(protocol, with.as_ref())?;
-        } else if let Some(with) = &with {
-            set(&raw mut protocol.get().lost_with, with.clone().into_ptr());
-        }
-        protocol.get().lost = true;
-        if protocol.get().paused {
-            wake_drains(protocol, with.as_ref())?;
-        }
-        for slot in [
-            &raw mut protocol.get().reader,
-            &raw mut protocol.get().writer,
-            &raw mut protocol.get().task,
-            &raw mut protocol.get().transport,
-        ] {
-            set(slot, ptr::null_mut());
-        }
-        Ok(())
     }
-}
-
-/// Ends what waits in `drain`.
-unsafe fn wake_drains(protocol: ProtocolRef, exception: Option<&Owned>) -> Python<()> {
-    // SAFETY: the waiters are kept alive by the tuple.
-    unsafe {
-        let waiters = protocol.get().drain_waiters;
-        if waiters.is_null() {
-            return Ok(());
-        }
-        let waiters = Owned::new(ffi::PySequence_Tuple(waiters))?;
-        for index in 0..ffi::PyTuple_GET_SIZE(waiters.as_ptr()) {
-            let waiter = Owned::from_borrowed(ffi::PyTuple_GET_ITEM(waiters.as_ptr(), index));
-            if !is_done(&waiter)? {
-                feed::end(&waiter, exception.map_or(ptr::null_mut(), Owned::as_ptr))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-unsafe fn log(protocol: ProtocolRef, what: &CStr) -> Python<()> {
-    // SAFETY: the loop is kept alive over the call.
-    unsafe {
-        let loop_ = Owned::from_borrowed(protocol.get().loop_);
-        if debug_of(loop_.as_ptr())? {
-            let what = Owned::new(ffi::PyUnicode_FromString(what.as_ptr()))?;
-            core_door::cold(c"log_flow", &[protocol.object(), what.as_ptr()])?;
-        }
-        Ok(())
-    }
-}
-
-/// `pause_writing()`.
-pub unsafe extern "C" fn pause_writing(
-    object: *mut ffi::PyObject,
-    _: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls this on an instance that it keeps alive.
-    answer::none(unsafe {
-        let protocol = ProtocolRef::from_object(object);
-        (|| {
-            initialised(protocol)?;
-            if protocol.get().paused {
-                assertion("")?;
-            }
-            protocol.get().paused = true;
-            log(protocol, c"pauses")
-        })()
-    })
-}
-
-/// `resume_writing()`.
-pub unsafe extern "C" fn resume_writing(
-    object: *mut ffi::PyObject,
-    _: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls this on an instance that it keeps alive.
-    answer::none(unsafe {
-        let protocol = ProtocolRef::from_object(object);
-        (|| {
-            initialised(protocol)?;
-            if !protocol.get().paused {
-                assertion("")?;
-            }
-            protocol.get().paused = false;
-            log(protocol, c"resumes")?;
-            wake_drains(protocol, None)
-        })()
-    })
 }
 
 /// Fails as asyncio's class would where `__init__` did not run.
@@ -526,56 +344,5 @@ pub unsafe extern "C" fn finalize(object: *mut ffi::PyObject) {
             ffi::PyErr_WriteUnraisable(object);
         }
         compat::set_raised(raised);
-    }
-}
-
-pub unsafe extern "C" fn traverse(
-    object: *mut ffi::PyObject,
-    visit: ffi::visitproc,
-    arg: *mut c_void,
-) -> c_int {
-    // SAFETY: the collector calls this on an instance with no borrow alive.
-    unsafe {
-        let fields = ProtocolRef::from_object(object).get();
-        let kind = ffi::Py_TYPE(object).cast::<ffi::PyObject>();
-        for held in [
-            kind,
-            fields.loop_,
-            fields.transport,
-            fields.reader,
-            fields.strong_reader,
-            fields.connected_cb,
-            fields.task,
-            fields.writer,
-            fields.source_traceback,
-            fields.closed,
-            fields.lost_with,
-            fields.drain_waiters,
-        ] {
-            if !held.is_null() {
-                let result = visit(held, arg);
-                if result != 0 {
-                    return result;
-                }
-            }
-        }
-        0
-    }
-}
-
-pub unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {
-    // SAFETY: the collector calls this on an instance.
-    unsafe { forget(ProtocolRef::from_object(object)) };
-    0
-}
-
-/// `tp_dealloc`, reached from the class's in Python, which has finalised by then.
-pub unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
-    // SAFETY: the last reference is gone.
-    unsafe {
-        let kind = ffi::Py_TYPE(object);
-        ffi::PyObject_GC_UnTrack(object.cast());
-        forget(ProtocolRef::from_object(object));
-        crate::future::lifecycle::free(kind, object);
     }
 }

@@ -9,8 +9,11 @@
 
 use super::buffer::Buffer;
 use super::door::{delegate, door};
+use super::life::Fields;
 use crate::door as core_door;
-use crate::ffi::{Python, Raised, args::raise, compat, names::names, owned::Owned};
+use crate::ffi::{
+    Python, Raised, args::raise, compat, instance::Instance, names::names, owned::Owned, visit,
+};
 use crate::future::status;
 use crate::native_loop::Loop;
 use pyo3_ffi as ffi;
@@ -68,17 +71,9 @@ pub struct Reader {
 }
 
 /// A live reader, borrowed.
-#[derive(Clone, Copy)]
-pub struct ReaderRef(*mut Reader);
+pub type ReaderRef = Instance<Reader>;
 
 impl ReaderRef {
-    /// # Safety
-    /// `object` is a live instance of `_core.StreamReader` or of a subclass.
-    #[inline]
-    pub unsafe fn from_object(object: *mut ffi::PyObject) -> ReaderRef {
-        ReaderRef(object.cast())
-    }
-
     /// The reader that `object` is, if the native code may serve it.
     ///
     /// # Safety
@@ -96,22 +91,6 @@ impl ReaderRef {
             let reader = ReaderRef::from_object(object);
             reader.get().plain.then_some(reader)
         }
-    }
-
-    /// The Python object, borrowed.
-    #[inline]
-    pub fn object(self) -> *mut ffi::PyObject {
-        self.0.cast()
-    }
-
-    /// The fields.
-    ///
-    /// # Safety
-    /// The object lives, and the borrow ends before Python code can run.
-    #[inline]
-    pub unsafe fn get<'a>(self) -> &'a mut Reader {
-        // SAFETY: the caller's contract.
-        unsafe { &mut *self.0 }
     }
 }
 
@@ -172,7 +151,7 @@ unsafe fn initialise(
         }
         let loop_ = given_loop(loop_)?;
         let plain = is_plain_type(ffi::Py_TYPE(reader.object()))?;
-        forget(reader);
+        Fields::forget(reader);
         reader.get().plain = plain;
         set_limit(reader, limit);
         let debug = debug_of(loop_.as_ptr())?;
@@ -253,20 +232,35 @@ pub unsafe fn set(slot: *mut *mut ffi::PyObject, value: *mut ffi::PyObject) {
     unsafe { crate::future::cell::set_slot(slot, value) }
 }
 
-/// Lets go of everything.
-unsafe fn forget(reader: ReaderRef) {
-    // SAFETY: each field is emptied before its reference goes.
-    unsafe {
-        let fields = reader.0;
-        (*fields).buffer.release();
-        (*fields).plain = false;
-        ((*fields).eof, (*fields).paused) = (false, false);
-        set(&raw mut (*fields).waiter, ptr::null_mut());
-        set(&raw mut (*fields).transport, ptr::null_mut());
-        set(&raw mut (*fields).exception, ptr::null_mut());
-        set(&raw mut (*fields).source_traceback, ptr::null_mut());
-        set(&raw mut (*fields).limit, ptr::null_mut());
-        set(&raw mut (*fields).loop_, ptr::null_mut());
+impl Fields for Reader {
+    unsafe fn traverse(&self, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+        let held = [
+            self.loop_,
+            self.transport,
+            self.waiter,
+            self.exception,
+            self.source_traceback,
+            self.buffer.held(),
+            self.limit,
+        ];
+        // SAFETY: the collector calls this with no borrow alive.
+        unsafe { visit::each(&held, visit, arg) }
+    }
+
+    unsafe fn forget(reader: ReaderRef) {
+        // SAFETY: each field is emptied before its reference goes.
+        unsafe {
+            let fields = reader.as_ptr();
+            (*fields).buffer.release();
+            (*fields).plain = false;
+            ((*fields).eof, (*fields).paused) = (false, false);
+            set(&raw mut (*fields).waiter, ptr::null_mut());
+            set(&raw mut (*fields).transport, ptr::null_mut());
+            set(&raw mut (*fields).exception, ptr::null_mut());
+            set(&raw mut (*fields).source_traceback, ptr::null_mut());
+            set(&raw mut (*fields).limit, ptr::null_mut());
+            set(&raw mut (*fields).loop_, ptr::null_mut());
+        }
     }
 }
 
@@ -282,53 +276,6 @@ pub unsafe extern "C" fn setattro(
             ReaderRef::from_object(object).get().plain = false;
         }
         ffi::PyObject_GenericSetAttr(object, name, value)
-    }
-}
-
-pub unsafe extern "C" fn traverse(
-    object: *mut ffi::PyObject,
-    visit: ffi::visitproc,
-    arg: *mut c_void,
-) -> c_int {
-    // SAFETY: the collector calls this on an instance with no borrow alive.
-    unsafe {
-        let reader = ReaderRef::from_object(object).get();
-        let kind = ffi::Py_TYPE(object).cast::<ffi::PyObject>();
-        for held in [
-            kind,
-            reader.loop_,
-            reader.transport,
-            reader.waiter,
-            reader.exception,
-            reader.source_traceback,
-            reader.buffer.held(),
-            reader.limit,
-        ] {
-            if !held.is_null() {
-                let result = visit(held, arg);
-                if result != 0 {
-                    return result;
-                }
-            }
-        }
-        0
-    }
-}
-
-pub unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {
-    // SAFETY: the collector calls this on an instance.
-    unsafe { forget(ReaderRef::from_object(object)) };
-    0
-}
-
-/// `tp_dealloc`, reached from the class's in Python, which has finalised by then.
-pub unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
-    // SAFETY: the last reference is gone.
-    unsafe {
-        let kind = ffi::Py_TYPE(object);
-        ffi::PyObject_GC_UnTrack(object.cast());
-        forget(ReaderRef::from_object(object));
-        crate::future::lifecycle::free(kind, object);
     }
 }
 

@@ -3,15 +3,17 @@
 //! Made by asyncio's `connection_made` and `open_connection`. A native transport is asked straight, any other by its methods. What is
 //! rare (`start_tls`, `repr`, `__del__`) is asyncio's own, on the same attributes.
 
-use super::drain;
+use super::life::Fields;
 use super::reader::set;
 use super::reads::new_future;
 use crate::ffi::{
     Python, Raised, answer,
     args::{Args, raise},
     compat,
+    instance::Instance,
     names::names,
     owned::Owned,
+    visit,
 };
 use crate::future::Purpose;
 use crate::future::status;
@@ -34,33 +36,9 @@ pub struct Writer {
 }
 
 /// A live writer, borrowed.
-#[derive(Clone, Copy)]
-pub struct WriterRef(*mut Writer);
+pub type WriterRef = Instance<Writer>;
 
 impl WriterRef {
-    /// # Safety
-    /// `object` is a live instance of `_core.StreamWriter` or of a subclass.
-    #[inline]
-    pub unsafe fn from_object(object: *mut ffi::PyObject) -> WriterRef {
-        WriterRef(object.cast())
-    }
-
-    /// The Python object, borrowed.
-    #[inline]
-    pub fn object(self) -> *mut ffi::PyObject {
-        self.0.cast()
-    }
-
-    /// The fields.
-    ///
-    /// # Safety
-    /// The object lives, and the borrow ends before Python code can run.
-    #[inline]
-    pub unsafe fn get<'a>(self) -> &'a mut Writer {
-        // SAFETY: the caller's contract.
-        unsafe { &mut *self.0 }
-    }
-
     /// The transport, kept alive; AttributeError where `__init__` did not run.
     ///
     /// # Safety
@@ -125,7 +103,7 @@ unsafe fn initialise(writer: WriterRef, given: [*mut ffi::PyObject; 4]) -> Pytho
     // SAFETY: the references are made before they are stored.
     unsafe {
         let [transport, protocol, reader, loop_] = given.map(|object| Owned::from_borrowed(object));
-        let fields = writer.0;
+        let fields = writer.as_ptr();
         set(&raw mut (*fields).transport, transport.into_ptr());
         set(&raw mut (*fields).protocol, protocol.into_ptr());
         let reader = if reader.as_ptr() == ffi::Py_None() {
@@ -275,82 +253,32 @@ pub unsafe extern "C" fn get_extra_info(
     }
 }
 
-/// `drain()`.
-pub unsafe extern "C" fn drain(
-    object: *mut ffi::PyObject,
-    _: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls this on an instance.
-    unsafe { answer::object(drain::drain(object)) }
-}
-
-/// `wait_closed()`.
-pub unsafe extern "C" fn wait_closed(
-    object: *mut ffi::PyObject,
-    _: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls this on an instance.
-    unsafe { answer::object(drain::wait_closed(object)) }
-}
-
-/// Lets go of everything.
-unsafe fn forget(writer: WriterRef) {
-    // SAFETY: each field is emptied before its reference goes.
-    unsafe {
-        let fields = writer.0;
-        for slot in [
-            &raw mut (*fields).transport,
-            &raw mut (*fields).protocol,
-            &raw mut (*fields).reader,
-            &raw mut (*fields).loop_,
-            &raw mut (*fields).complete,
-        ] {
-            set(slot, ptr::null_mut());
-        }
+impl Fields for Writer {
+    unsafe fn traverse(&self, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+        let held = [
+            self.transport,
+            self.protocol,
+            self.reader,
+            self.loop_,
+            self.complete,
+        ];
+        // SAFETY: the collector calls this with no borrow alive.
+        unsafe { visit::each(&held, visit, arg) }
     }
-}
 
-pub unsafe extern "C" fn traverse(
-    object: *mut ffi::PyObject,
-    visit: ffi::visitproc,
-    arg: *mut c_void,
-) -> c_int {
-    // SAFETY: the collector calls this on an instance with no borrow alive.
-    unsafe {
-        let fields = WriterRef::from_object(object).get();
-        let kind = ffi::Py_TYPE(object).cast::<ffi::PyObject>();
-        for held in [
-            kind,
-            fields.transport,
-            fields.protocol,
-            fields.reader,
-            fields.loop_,
-            fields.complete,
-        ] {
-            if !held.is_null() {
-                let result = visit(held, arg);
-                if result != 0 {
-                    return result;
-                }
+    unsafe fn forget(writer: WriterRef) {
+        // SAFETY: each field is emptied before its reference goes.
+        unsafe {
+            let fields = writer.as_ptr();
+            for slot in [
+                &raw mut (*fields).transport,
+                &raw mut (*fields).protocol,
+                &raw mut (*fields).reader,
+                &raw mut (*fields).loop_,
+                &raw mut (*fields).complete,
+            ] {
+                set(slot, ptr::null_mut());
             }
         }
-        0
-    }
-}
-
-pub unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {
-    // SAFETY: the collector calls this on an instance.
-    unsafe { forget(WriterRef::from_object(object)) };
-    0
-}
-
-/// `tp_dealloc`, reached from the class's in Python, which has finalised by then.
-pub unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
-    // SAFETY: the last reference is gone.
-    unsafe {
-        let kind = ffi::Py_TYPE(object);
-        ffi::PyObject_GC_UnTrack(object.cast());
-        forget(WriterRef::from_object(object));
-        crate::future::lifecycle::free(kind, object);
     }
 }
