@@ -26,13 +26,14 @@ pub unsafe fn watched(
         if !recorder::is_on() {
             return timed(loop_, ready, run);
         }
-        if loop_.parts().debug | onlookers::any(onlookers::SLOW) {
-            recorder::item(loop_, ready, |loop_, ready| {
-                timed(loop_, ready, super::turn::run_one)
-            })
-        } else {
-            recorder::item(loop_, ready, run)
-        }
+        let slow = loop_.parts().debug | onlookers::any(onlookers::SLOW);
+        recorder::item(loop_, ready, |loop_, ready| {
+            if slow {
+                timed(loop_, ready, run)
+            } else {
+                run(loop_, ready)
+            }
+        })
     }
 }
 

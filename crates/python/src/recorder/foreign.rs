@@ -216,7 +216,7 @@ pub unsafe fn step(
     loop_: Loop,
     callback: *mut ffi::PyObject,
     ready: Ready,
-    run: unsafe fn(Loop, Ready) -> Python<()>,
+    run: impl FnOnce(Loop, Ready) -> Python<()>,
 ) -> Python<()> {
     // SAFETY: no borrow lives while Python code runs; the task is kept alive over its step.
     unsafe {

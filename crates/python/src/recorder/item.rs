@@ -100,7 +100,7 @@ impl State {
 pub unsafe fn item(
     loop_: Loop,
     ready: Ready,
-    run: unsafe fn(Loop, Ready) -> Python<()>,
+    run: impl FnOnce(Loop, Ready) -> Python<()>,
 ) -> Python<()> {
     // SAFETY: the item's object is kept alive by its reference, or by ours where it is looked at afterwards.
     unsafe {
@@ -185,7 +185,7 @@ unsafe fn call(
     number: u32,
     serial: u64,
     ready: Ready,
-    run: unsafe fn(Loop, Ready) -> Python<()>,
+    run: impl FnOnce(Loop, Ready) -> Python<()>,
 ) -> Python<()> {
     // SAFETY: each borrow ends before Python code runs.
     unsafe {

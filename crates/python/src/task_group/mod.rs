@@ -9,4 +9,16 @@
 mod enter_exit;
 mod object;
 
-pub use object::{child_done, init, is_group};
+pub use object::{child_done, is_group};
+
+use crate::door::{attribute, import};
+use crate::ffi::Python;
+use pyo3_ffi as ffi;
+
+/// Makes the class and adds it to the module.
+pub fn init(module: *mut ffi::PyObject) -> Python<()> {
+    let asyncios = attribute(&import(c"asyncio.taskgroups")?, c"TaskGroup")?;
+    enter_exit::init(&asyncios)?;
+    let methods = [enter_exit::AENTER, enter_exit::AEXIT];
+    object::init(module, &asyncios, methods)
+}

@@ -1,7 +1,6 @@
 //! A group's fields, its tasks, and what CPython asks of its type.
 
-use super::enter_exit;
-use crate::door::{attribute, import};
+use crate::door::attribute;
 use crate::ffi::{
     Python, Raised,
     args::Args,
@@ -377,10 +376,12 @@ unsafe extern "C" fn dict(object: *mut ffi::PyObject, closure: *mut c_void) -> *
     unsafe { ffi::PyObject_GenericGetDict(object, closure) }
 }
 
-/// Makes the type and adds it to the module as `TaskGroup`.
-pub fn init(module: *mut ffi::PyObject) -> Python<()> {
-    let asyncios = attribute(&import(c"asyncio.taskgroups")?, c"TaskGroup")?;
-    enter_exit::init(&asyncios)?;
+/// Makes the type, in front of asyncio's, with the methods of `async with` and adds it to the module as `TaskGroup`.
+pub fn init(
+    module: *mut ffi::PyObject,
+    asyncios: &Owned,
+    [enter, exit]: [ffi::PyMethodDef; 2],
+) -> Python<()> {
     let mut members: Vec<ffi::PyMemberDef> = SLOTS
         .iter()
         .map(|(name, offset)| class::member(name, *offset))
@@ -412,8 +413,8 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
             (
                 ffi::Py_tp_methods,
                 types::table([
-                    enter_exit::AENTER,
-                    enter_exit::AEXIT,
+                    enter,
+                    exit,
                     types::fast_keywords(
                         c"create_task",
                         create_task,
@@ -426,14 +427,14 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     // SAFETY: the slots match their numbers and the size is the instance struct's; the import runs alone.
     unsafe {
         let kind = kind.build(ptr::null_mut())?;
-        class::complete(&kind, &asyncios)?;
+        class::complete(&kind, asyncios)?;
         if ffi::PyModule_AddObjectRef(module, c"TaskGroup".as_ptr(), kind.as_ptr()) != 0 {
             return Err(Raised);
         }
         *TYPE.get() = kind.into_ptr().cast();
         *ASYNCIOS.get() = Asyncios {
-            create_task: attribute(&asyncios, c"create_task")?.into_ptr(),
-            on_task_done: attribute(&asyncios, c"_on_task_done")?.into_ptr(),
+            create_task: attribute(asyncios, c"create_task")?.into_ptr(),
+            on_task_done: attribute(asyncios, c"_on_task_done")?.into_ptr(),
         };
     }
     Ok(())

@@ -178,7 +178,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     };
     // SAFETY: the import runs alone.
     unsafe { *ASYNCIOS.get() = all };
-    object::init(module, &class)?;
+    object::init(module, &class, methods::table())?;
     stand_in::add::<TimeoutFunction>(module)?;
     stand_in::add::<TimeoutAt>(module)?;
     Ok::<(), Raised>(())

@@ -1,6 +1,6 @@
 //! A `Timeout`'s fields, its alarm, and what CPython asks of its type.
 
-use super::{asyncios, methods};
+use super::asyncios;
 use crate::ffi::{
     Python, Raised,
     args::raise,
@@ -338,8 +338,8 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
     }
 }
 
-/// Makes the type and adds it to the module as `Timeout`.
-pub fn init(module: *mut ffi::PyObject, asyncios: &Owned) -> Python<()> {
+/// Makes the type with these methods and adds it to the module as `Timeout`.
+pub fn init(module: *mut ffi::PyObject, asyncios: &Owned, methods: *mut c_void) -> Python<()> {
     let members = types::table([
         class::offset_member(c"__dictoffset__", offset_of!(TimeoutObject, dict)),
         class::offset_member(c"__weaklistoffset__", offset_of!(TimeoutObject, weak)),
@@ -372,7 +372,7 @@ pub fn init(module: *mut ffi::PyObject, asyncios: &Owned) -> Python<()> {
                 dict,
                 None,
             )])),
-            (ffi::Py_tp_methods, methods::table()),
+            (ffi::Py_tp_methods, methods),
         ],
     };
     // SAFETY: the slots match their numbers and the size is the instance struct's; the import runs alone.
