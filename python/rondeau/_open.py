@@ -14,7 +14,8 @@ import warnings
 from operator import index
 
 from . import _core
-from ._binary_file import BinaryFile, RawFile
+from ._binary_file import BinaryFile
+from ._raw_file import RawFile
 from ._text_file import TextFile
 
 TYPE_CHECKING = False

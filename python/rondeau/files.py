@@ -16,8 +16,9 @@ from __future__ import annotations
 import io
 
 from . import _core
-from ._binary_file import BinaryFile, RawFile
+from ._binary_file import BinaryFile
 from ._open import flags_of, open
+from ._raw_file import RawFile
 from ._text_file import TextFile
 
 TYPE_CHECKING = False

@@ -10,7 +10,8 @@ from __future__ import annotations
 import io
 import os
 
-from rondeau._binary_file import BinaryFile, RawFile
+from rondeau._binary_file import BinaryFile
+from rondeau._raw_file import RawFile
 from rondeau._text_file import TextFile
 
 from .binary import AsyncBufferedIOBase, AsyncBufferedReader, AsyncFileIO

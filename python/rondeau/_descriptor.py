@@ -1,0 +1,177 @@
+"""An open descriptor: what is known of it, and what is under way on it. The base of the file classes.
+
+The position is ours, not the kernel's: reads and writes name their offsets, so that a cancelled one cannot leave it between two
+places. Where there is no position (a pipe, a terminal), and to append, the descriptor's own is used.
+
+What was read and not asked for yet is the chunk: `_end` is where in the file it ends. What was written and not given to
+the kernel yet is `_out`: it begins at `_end`, and the chunk is empty then. An operation that is under way is `_left` until
+its end was seen. If its waiter is cancelled it stays there, and whoever has the next turn waits for it first: a write has
+happened and moved the position, what was read from a stream is kept, and a read of a file has moved nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+
+from ._turns import Turns
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._core import File, FileOp
+
+# Bytes read at once, at most, where less was asked for: lines come out of it without a trip to the loop.
+AHEAD = 256 * 1024
+# Bytes written before they are given to the kernel, unless `buffering` says something else.
+BUFFER = 64 * 1024
+
+
+def no_operation(name: str) -> io.UnsupportedOperation:
+    return io.UnsupportedOperation(name)
+
+
+def invalid() -> OSError:
+    return OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+
+class Descriptor(Turns):
+    """What reading and writing stand on."""
+
+    name: Any
+    mode: str
+
+    def __init__(self, file: File, name: Any, flags: int, known: os.stat_result, buffering: int) -> None:
+        access = flags & os.O_ACCMODE
+        self.name = name
+        self._file = file
+        self._reads = access != os.O_WRONLY
+        self._writes = access != os.O_RDONLY
+        self._appends = bool(flags & os.O_APPEND)
+        self._closed = False
+        self._left: FileOp[Any] | None = None
+        self._out = bytearray()
+        self._room = buffering if buffering > 0 else BUFFER
+        # A small file's chunk is as large as the file, and one byte more finds its end with the same read.
+        known_size = known.st_size + 1 if stat.S_ISREG(known.st_mode) and known.st_size else AHEAD
+        self._ahead = buffering if buffering > 0 else min(max(known_size, 8192), AHEAD)
+        self._chunk = b""
+        self._end = 0
+        try:
+            self._end = os.lseek(file.fileno(), 0, os.SEEK_END if self._appends else os.SEEK_CUR)
+            self._seeks = True
+        except OSError:
+            self._seeks = False
+        created = bool(flags & os.O_EXCL)
+        letter = "x" if created else "a" if self._appends else "r" if self._reads else "w"
+        self.mode = letter + ("b+" if self._reads and self._writes else "b")
+
+    # What is known without asking.
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    @property
+    def raw(self) -> File:
+        """The native file, whose operations know no position and no buffer."""
+        return self._file
+
+    def _check(self, message: str = "I/O operation on closed file.") -> None:
+        if self._closed:
+            raise ValueError(message)
+
+    def fileno(self) -> int:
+        self._check("I/O operation on closed file")
+        return self._file.fileno()
+
+    def isatty(self) -> bool:
+        self._check("I/O operation on closed file")
+        return os.isatty(self._file.fileno())
+
+    def readable(self) -> bool:
+        self._check("I/O operation on closed file")
+        return self._reads
+
+    def writable(self) -> bool:
+        self._check("I/O operation on closed file")
+        return self._writes
+
+    def seekable(self) -> bool:
+        self._check("I/O operation on closed file")
+        return self._seeks
+
+    def __repr__(self) -> str:
+        return f"<rondeau.{type(self).__name__} name={self.name!r} mode={self.mode!r}{' closed' if self._closed else ''}>"
+
+    # Turns.
+
+    async def _begin(self, readable: str = "", writable: str = "", closed: str = "I/O operation on closed file.") -> None:
+        """Takes the turn, in which the file is open and does what is asked for, and nothing is left under way."""
+        if readable and not self._reads:
+            raise no_operation(readable)
+        if writable and not self._writes:
+            raise no_operation(writable)
+        self._check(closed)
+        await self._take_turn()
+        try:
+            self._check(closed)
+            if self._left is not None:
+                await self._settle()
+        except BaseException:
+            self._end_turn()
+            raise
+
+    async def _settle(self) -> None:
+        """Waits for what somebody began whose wait was cancelled."""
+        operation = self._left
+        while operation is not None:
+            name = operation.__name__
+            try:
+                came = await operation
+            except OSError:
+                self._left = None
+                if name == "write":
+                    raise  # What it held is still in the buffer, or was never acknowledged; the next one is told.
+                return
+            self._left = None
+            if name == "write":
+                self._wrote(came)
+            elif name == "read" and not self._seeks:
+                self._chunk = self._chunk[self._used :] + came
+            return
+
+    async def _carry(self, operation: FileOp[Any]) -> Any:
+        """Begins an operation, which is left where it is if the wait for it is cancelled."""
+        self._left = operation = operation.start()
+        try:
+            came = await operation
+        except OSError:
+            self._left = None
+            raise
+        self._left = None
+        return came
+
+    # The position.
+
+    def _wrote(self, count: int) -> None:
+        """Moves the position behind what was written."""
+        del self._out[:count]
+        if not count:
+            return
+        if self._appends and self._seeks:
+            self._end = os.lseek(self._file.fileno(), 0, os.SEEK_CUR)
+        else:
+            self._end += count
+
+    def _forget_chunk(self) -> None:
+        """What was read ahead is not the file's any more, or soon."""
+        if self._chunk:
+            self._end -= len(self._chunk) - self._used
+            self._chunk = b""
+
+    def _position(self) -> int:
+        return self._end - (len(self._chunk) - self._used) + len(self._out)

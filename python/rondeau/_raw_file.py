@@ -1,0 +1,84 @@
+"""An open file of bytes without a buffer: what `await rondeau.open(path, "rb", 0)` gives."""
+
+from __future__ import annotations
+
+import os
+from operator import index
+
+from ._binary_file import BinaryFile
+from ._descriptor import no_operation
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from _typeshed import ReadableBuffer
+
+
+class RawFile(BinaryFile):
+    """A file that was opened with buffering=0: each read and write is one operation."""
+
+    _fills = False
+
+    async def _begin(self, readable: str = "", writable: str = "", closed: str = "") -> None:
+        self._check("I/O operation on closed file")
+        if readable and not self._reads:
+            raise no_operation("File not open for reading")
+        if writable and not self._writes:
+            raise no_operation("File not open for writing")
+        await super()._begin(closed="I/O operation on closed file")
+
+    async def _read(self, size: int) -> bytes:
+        return await self._more(size) if size else b""
+
+    async def read(self, size: int | None = -1, /) -> bytes:
+        size = -1 if size is None else index(size)
+        await self._begin("read")
+        try:
+            return await (self._read_all() if size < 0 else self._read(size))
+        finally:
+            self._end_turn()
+
+    async def seek(self, offset: int, whence: int = 0, /) -> int:
+        self._check("I/O operation on closed file")
+        if not self._seeks or whence not in (0, 1, 2, os.SEEK_HOLE, os.SEEK_DATA):
+            return os.lseek(self._file.fileno(), offset, whence)  # As the kernel has it: it says what is wrong.
+        return await super().seek(offset, whence)
+
+    def readall(self) -> Awaitable[bytes]:
+        return self.read(-1)
+
+    async def _line(self, limit: int) -> bytes:
+        if not self._seeks:
+            line = b""
+            while not line.endswith(b"\n") and not 0 <= limit <= len(line):
+                came = await self._more(1)
+                if not came:
+                    break
+                line += came
+            return line
+        try:
+            return await super()._line(limit)
+        finally:
+            self._forget_chunk()
+
+    async def readline(self, size: int | None = -1, /) -> bytes:
+        if size == 0:
+            self._check("I/O operation on closed file.")
+            return b""  # As io.RawIOBase: nothing is asked.
+        await self._begin("read")
+        try:
+            return await self._line(-1 if size is None else index(size))
+        finally:
+            self._end_turn()
+
+    async def write(self, data: ReadableBuffer, /) -> int:
+        if isinstance(data, str):
+            raise TypeError("a bytes-like object is required, not 'str'")
+        await self._begin(writable="write")
+        try:
+            count = await self._put(memoryview(data).cast("B"))
+            self._wrote(count)
+            return count
+        finally:
+            self._end_turn()

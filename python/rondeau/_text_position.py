@@ -1,0 +1,178 @@
+"""Where in an open text file one is: `tell` and `seek` with io's opaque positions. A base of `TextFile`."""
+
+from __future__ import annotations
+
+import io
+from operator import index
+
+from ._text_reading import TextReading
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class TextPosition(TextReading):
+    """What a text file does to tell its position and to move it."""
+
+    _encoder: Any
+
+    async def tell(self) -> int:
+        """The position, an opaque number for `seek`: for most encodings how many bytes lie before it."""
+        self._check()
+        if not self.buffer._seeks:
+            raise io.UnsupportedOperation("underlying stream is not seekable")
+        if self._iterating:
+            raise OSError("telling position disabled by next() call")
+        await self._begin()
+        try:
+            await self.buffer._flush()
+            return self._cookie()
+        finally:
+            self._end()
+
+    def _cookie(self) -> int:
+        """What io.TextIOWrapper's tell returns here: the last place before this one at which the decoder holds nothing
+        back, and what to do from there: flags for it, bytes to feed, whether they are the last, characters to skip."""
+        position = self.buffer._position()
+        if self._decoder is None or not self._marks:
+            return position
+        used = self._used
+        at = len(self._marks) - 1
+        while at > 0 and self._marks[at][0] > used:
+            at -= 1
+        begins, flags, data, size = self._marks[at]
+        # What the decoder held back lies before the bytes of its own piece.
+        position -= sum(mark[3] for mark in self._marks[at:]) + len(data) - size
+        skip = used - begins
+        if skip == 0:
+            return position | flags << 64
+        decoder = self._decoder
+        saved = decoder.getstate()
+        try:
+            safe, safe_flags, left = self._last_safe(data, flags, skip)
+            position += safe
+            if left == 0:
+                return position | safe_flags << 64
+            decoder.setstate((b"", safe_flags))
+            fed = count = 0
+            final = False
+            rest = data[safe:]
+            for byte in rest:
+                fed += 1
+                count += len(decoder.decode(bytes((byte,))))
+                if count >= left:
+                    break
+            else:
+                count += len(decoder.decode(b"", True))
+                final = True
+                if count < left:
+                    raise OSError("can't reconstruct logical file position")
+            return position | safe_flags << 64 | fed << 96 | left << 128 | final << 160
+        finally:
+            decoder.setstate(saved)
+
+    def _last_safe(self, data: bytes, flags: int, skip: int) -> tuple[int, int, int]:
+        """The last place in `data`, at most `skip` characters on, at which the decoder holds nothing back: where, its
+        flags, how many characters are left from there."""
+        decoder = self._decoder
+        # Halves first: the largest beginning that decodes to no more than that and leaves nothing.
+        low = 0
+        low_flags, low_count = flags, 0
+        high = len(data)
+        while high - low > 16:
+            middle = (low + high) // 2
+            decoder.setstate((b"", low_flags))
+            count = low_count + len(decoder.decode(data[low:middle]))
+            held, after = decoder.getstate()
+            if count > skip:
+                high = middle
+            elif held:
+                if middle - len(held) <= low:
+                    break
+                # What is held back is tried with the rest.
+                decoder.setstate((b"", low_flags))
+                count = low_count + len(decoder.decode(data[low : middle - len(held)]))
+                again, after = decoder.getstate()
+                if again:
+                    break
+                low, low_flags, low_count = middle - len(held), after, count
+                if high - middle <= 16:
+                    break
+            else:
+                low, low_flags, low_count = middle, after, count
+        decoder.setstate((b"", low_flags))
+        safe, safe_flags, safe_count, count = low, low_flags, low_count, low_count
+        for place in range(low, len(data)):
+            if count >= skip:
+                break
+            count += len(decoder.decode(data[place : place + 1]))
+            held, after = decoder.getstate()
+            if not held and count <= skip:
+                safe, safe_flags, safe_count = place + 1, after, count
+        return safe, safe_flags, skip - safe_count
+
+    async def seek(self, cookie: int, whence: int = 0, /) -> int:
+        """Move to a position that `tell` gave; to the beginning (0) or, with whence 2, the end. Returns it."""
+        self._check()
+        if not self.buffer._seeks:
+            raise io.UnsupportedOperation("underlying stream is not seekable")
+        if whence == 1:
+            if cookie != 0:
+                raise io.UnsupportedOperation("can't do nonzero cur-relative seeks")
+            self._iterating = False
+            cookie, whence = await self.tell(), 0
+        elif whence == 2 and cookie != 0:
+            raise io.UnsupportedOperation("can't do nonzero end-relative seeks")
+        elif whence not in (0, 2):
+            raise ValueError(f"invalid whence ({whence}, should be 0, 1 or 2)")
+        if whence == 0 and cookie < 0:
+            raise ValueError(f"negative seek position {cookie}")
+        await self._begin()
+        try:
+            if whence == 2:
+                await self.buffer._flush()
+                place = await self.buffer._seek(0, 2)
+                self._changed()
+                self._restart_encoder(place)
+            else:
+                await self._seek_cookie(index(cookie))
+                place = cookie
+            self._iterating = False
+            return place
+        finally:
+            self._end()
+
+    def _restart_encoder(self, place: int) -> None:
+        if self._encoder is not None:
+            if place == 0:
+                self._encoder.reset()
+            else:
+                self._encoder.setstate(0)
+
+    async def _seek_cookie(self, cookie: int) -> None:
+        if cookie >> 168:
+            raise OverflowError("int too big to convert")
+        mask = (1 << 32) - 1
+        place, flags, fed = cookie & (1 << 64) - 1, cookie >> 64 & mask, cookie >> 96 & mask
+        skip, final = cookie >> 128 & mask, bool(cookie >> 160)
+        await self.buffer._seek(place, 0)
+        self._forget()
+        decoder = self._decoder
+        if decoder is not None:
+            if cookie == 0:
+                decoder.reset()
+            elif flags or skip:
+                decoder.setstate((b"", flags))
+                self._marks = [(0, flags, b"", 0)]
+            else:
+                decoder.reset()
+        if skip:
+            data = await self.buffer._read(fed)
+            decoder.setstate((b"", flags))
+            self._chunk = decoder.decode(data, final)
+            self._marks = [(0, flags, data, len(data))]
+            if len(self._chunk) < skip:
+                raise OSError("can't restore logical file position")
+            self._used = skip
+        self._restart_encoder(cookie)
