@@ -11,16 +11,25 @@
 //! and is a deletion if the face, after a moment, calls [`Watcher::settle`]. When the kernel's queue overflowed, that is an event, and the folders
 //! that it may have kept from us are looked for.
 //!
+//! `change` is what is told, `tree` the folders that are watched.
+//!
 //! Rejected: `fanotify(7)`, which needs privileges for a whole mount; a path in each node, which a move of a folder would have to rewrite.
 
+mod change;
+mod tree;
+
+pub use change::{Change, Kind, WatchError};
+
 use std::collections::{HashMap, HashSet};
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use self::change::change;
+use self::tree::{Found, Node};
 use crate::errno::{Errno, check};
 
 const MASK: u32 = libc::IN_CREATE
@@ -34,102 +43,6 @@ const MASK: u32 = libc::IN_CREATE
     | libc::IN_MOVE_SELF
     | libc::IN_EXCL_UNLINK
     | libc::IN_ONLYDIR;
-
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Kind {
-    /// A file or folder is new here: made, linked, or moved from outside of what is watched.
-    Created,
-    /// A file's contents changed, and may go on changing.
-    Modified,
-    /// A file that was open for writing was closed: its contents are whole for now.
-    Written,
-    /// Mode, owner, times or the like.
-    Attributes,
-    /// It is not here any more: removed, or moved to outside of what is watched.
-    Deleted,
-    /// It has another name; [`Change::from`] is the former one.
-    Moved,
-    /// The kernel had no room for all events: anything may have changed, look again.
-    Overflow,
-    /// What was watched was itself removed, moved or unmounted. Nothing follows.
-    Gone,
-}
-
-/// One change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// What happened.
-    pub kind: Kind,
-    /// To what: the watched path with what is below it.
-    pub path: PathBuf,
-    /// Its name before a [`Kind::Moved`].
-    pub from: Option<PathBuf>,
-    /// Whether it is a folder.
-    pub directory: bool,
-}
-
-/// Why something cannot be watched.
-#[derive(Debug)]
-pub struct WatchError {
-    /// What the system call failed with.
-    pub errno: Errno,
-    /// At which path.
-    pub path: PathBuf,
-}
-
-impl fmt::Display for WatchError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let now = |name: &str| {
-            let found = std::fs::read_to_string(format!("/proc/sys/fs/inotify/{name}"));
-            found.map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
-        };
-        match self.errno.raw() {
-            libc::ENOSPC => write!(
-                f,
-                "no inotify watch is left, one a folder: raise fs.inotify.max_user_watches (now {})",
-                now("max_user_watches")
-            ),
-            libc::EMFILE => write!(
-                f,
-                "no inotify instance or no descriptor is left: raise fs.inotify.max_user_instances (now {}), or the limit of open files",
-                now("max_user_instances")
-            ),
-            // As `strerror` has it, without Rust's number behind it.
-            _ => {
-                let text = io::Error::from(self.errno).to_string();
-                f.write_str(text.split(" (os error").next().unwrap_or(&text))
-            }
-        }
-    }
-}
-
-impl std::error::Error for WatchError {}
-
-impl From<WatchError> for io::Error {
-    fn from(error: WatchError) -> Self {
-        let text = format!("{}: {error}", error.path.display());
-        io::Error::new(io::Error::from(error.errno).kind(), text)
-    }
-}
-
-/// A watched folder.
-struct Node {
-    parent: i32,
-    name: OsString,
-    children: HashMap<OsString, i32>,
-    /// What was found by listing it and may be told by the kernel too.
-    listed: HashSet<OsString>,
-}
-
-/// A folder that is to be watched and listed.
-struct Found {
-    parent: i32,
-    name: OsString,
-    /// Whether what is in it is told.
-    told: bool,
-}
 
 struct HalfMoved {
     cookie: u32,
@@ -279,37 +192,6 @@ impl Watcher {
         }
     }
 
-    /// Whether there are new folders to be watched and listed.
-    #[must_use]
-    pub fn has_found(&self) -> bool {
-        !self.found.is_empty()
-    }
-
-    /// Watches and lists new folders, and those in them. Blocks as long as the disk takes.
-    ///
-    /// # Errors
-    /// There are no watches left. What is not watched then stays so.
-    pub fn scan(&mut self) -> Result<Vec<Change>, WatchError> {
-        let mut changes = Vec::new();
-        while let Some(found) = self.found.pop() {
-            if !self.nodes.contains_key(&found.parent) {
-                continue; // Its folder went meanwhile.
-            }
-            let path = self.path(found.parent, &found.name);
-            match self.add(&path, MASK | libc::IN_DONT_FOLLOW) {
-                Ok(number) => {
-                    self.place(number, found.parent, found.name);
-                    self.list(number, found.told, &mut changes);
-                }
-                Err(errno) if matches!(errno.raw(), libc::ENOSPC | libc::ENOMEM) => {
-                    return Err(WatchError { errno, path });
-                }
-                Err(_) => {} // Gone again, no folder any more, or not ours to read.
-            }
-        }
-        Ok(changes)
-    }
-
     /// Whether the first half of a move waits for the second.
     #[must_use]
     pub fn half_moved(&self) -> bool {
@@ -437,133 +319,11 @@ impl Watcher {
         }
     }
 
-    /// Nothing of that name is in the folder any more; what comes is another.
-    fn replaced(&mut self, parent: i32, name: &OsStr) {
-        let Some(node) = self.nodes.get_mut(&parent) else {
-            return;
-        };
-        node.listed.remove(name);
-        if let Some(child) = node.children.remove(name) {
-            self.forget(child, true);
-        }
-    }
-
-    /// Forgets a folder and those below it. `watched`: the kernel still has the watch, unless the folder is gone.
-    fn forget(&mut self, number: i32, watched: bool) {
-        let Some(node) = self.nodes.remove(&number) else {
-            return;
-        };
-        if let Some(parent) = self.nodes.get_mut(&node.parent) {
-            if parent.children.get(&node.name) == Some(&number) {
-                parent.children.remove(&node.name);
-            }
-        }
-        if watched {
-            // SAFETY: `inotify_rm_watch` takes no pointers. That the watch has gone by itself is no matter.
-            unsafe { libc::inotify_rm_watch(self.fd(), number) };
-        }
-        for child in node.children.into_values() {
-            self.forget(child, true);
-        }
-    }
-
-    fn place(&mut self, number: i32, parent: i32, name: OsString) {
-        if number == self.root {
-            return; // Bound into itself: once is enough.
-        }
-        match self.nodes.get_mut(&number) {
-            Some(node) => {
-                let (former, old) = (node.parent, std::mem::replace(&mut node.name, name.clone()));
-                node.parent = parent;
-                if let Some(former) = self.nodes.get_mut(&former) {
-                    if former.children.get(&old) == Some(&number) {
-                        former.children.remove(&old);
-                    }
-                }
-            }
-            None => {
-                self.nodes.insert(number, Node::new(parent, name.clone()));
-            }
-        }
-        if let Some(parent) = self.nodes.get_mut(&parent) {
-            parent.children.insert(name, number);
-        }
-    }
-
-    fn find(&mut self, parent: i32, name: &OsStr, told: bool) {
-        self.found.push(Found {
-            parent,
-            name: name.to_owned(),
-            told,
-        });
-    }
-
-    /// What is in a folder whose watch has begun.
-    fn list(&mut self, number: i32, told: bool, changes: &mut Vec<Change>) {
-        let path = self.path(number, OsStr::new(""));
-        let Ok(entries) = std::fs::read_dir(if path.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            &path
-        }) else {
-            return; // Gone again, or not ours to read.
-        };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            if told {
-                changes.push(change(Kind::Created, path.join(&name), directory));
-                if let Some(node) = self.nodes.get_mut(&number) {
-                    node.listed.insert(name.clone());
-                }
-            }
-            if directory {
-                self.find(number, &name, told);
-            }
-        }
-    }
-
-    /// The whole path of what is called `name` in a folder, or of the folder.
-    fn path(&self, number: i32, name: &OsStr) -> PathBuf {
-        let mut names = vec![name];
-        let mut at = number;
-        while let Some(node) = self.nodes.get(&at).filter(|_| at != self.root) {
-            names.push(&node.name);
-            at = node.parent;
-        }
-        let mut path = self.top.clone();
-        path.extend(names.into_iter().rev().filter(|name| !name.is_empty()));
-        path
-    }
-
     /// What is watched.
     fn whole(&self) -> PathBuf {
         match &self.only {
             Some(name) => self.top.join(name),
             None => self.top.clone(),
-        }
-    }
-
-    fn add(&self, path: &Path, mask: u32) -> Result<i32, Errno> {
-        let path = CString::new(path.as_os_str().to_owned().into_vec())
-            .map_err(|_| Errno::from_raw(libc::EINVAL))?;
-        // SAFETY: the path ends in NUL and lives through the call.
-        let number = unsafe { libc::inotify_add_watch(self.fd(), path.as_ptr(), mask) };
-        if number < 0 {
-            Err(Errno::last())
-        } else {
-            Ok(number)
-        }
-    }
-}
-
-impl Node {
-    fn new(parent: i32, name: OsString) -> Self {
-        Node {
-            parent,
-            name,
-            children: HashMap::new(),
-            listed: HashSet::new(),
         }
     }
 }
@@ -574,14 +334,5 @@ impl fmt::Debug for Watcher {
             .field("path", &self.whole())
             .field("folders", &self.nodes.len())
             .finish_non_exhaustive()
-    }
-}
-
-fn change(kind: Kind, path: PathBuf, directory: bool) -> Change {
-    Change {
-        kind,
-        path,
-        from: None,
-        directory,
     }
 }
