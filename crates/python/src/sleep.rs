@@ -22,12 +22,7 @@ use rondeau_core::Time;
 use std::ffi::CStr;
 use std::ptr;
 
-static KIND: Kind = Kind {
-    name: c"sleep",
-    qualname: c"sleep",
-    resume,
-    notify: None,
-};
+static KIND: Kind = Kind::new(c"sleep", c"sleep", resume);
 
 /// asyncio's own function.
 static ORIGINAL: GilCell<*mut ffi::PyObject> = GilCell::new(ptr::null_mut());

@@ -16,12 +16,7 @@ use pyo3_ffi as ffi;
 use std::ffi::CStr;
 use std::ptr;
 
-static KIND: Kind = Kind {
-    name: c"to_thread",
-    qualname: c"to_thread",
-    resume,
-    notify: None,
-};
+static KIND: Kind = Kind::new(c"to_thread", c"to_thread", resume);
 
 /// asyncio's own function, and `functools.partial`.
 struct Known {

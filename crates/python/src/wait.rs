@@ -20,12 +20,7 @@ use pyo3_ffi as ffi;
 use std::ffi::CStr;
 use std::ptr;
 
-static KIND: Kind = Kind {
-    name: c"wait",
-    qualname: c"wait",
-    resume,
-    notify: Some(notify),
-};
+static KIND: Kind = Kind::new(c"wait", c"wait", resume).notify(notify);
 
 /// asyncio's own function.
 static ORIGINAL: GilCell<*mut ffi::PyObject> = GilCell::new(ptr::null_mut());

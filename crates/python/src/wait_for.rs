@@ -15,12 +15,7 @@ use pyo3_ffi as ffi;
 use std::ffi::CStr;
 use std::ptr;
 
-static KIND: Kind = Kind {
-    name: c"wait_for",
-    qualname: c"wait_for",
-    resume,
-    notify: None,
-};
+static KIND: Kind = Kind::new(c"wait_for", c"wait_for", resume);
 
 /// asyncio's own function, and what tells whether a coroutine is suspended.
 struct Known {

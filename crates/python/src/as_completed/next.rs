@@ -15,22 +15,20 @@ use pyo3_ffi as ffi;
 const ITERATOR: usize = 0;
 const GET: usize = 1;
 
-static RESULT: Kind = Kind {
-    name: c"_wait_for_one",
-    qualname: if compat::AS_COMPLETED_IS_A_GENERATOR {
+static RESULT: Kind = Kind::new(
+    c"_wait_for_one",
+    if compat::AS_COMPLETED_IS_A_GENERATOR {
         c"as_completed.<locals>._wait_for_one"
     } else {
         c"_AsCompletedIterator._wait_for_one"
     },
-    resume: resume_result,
-    notify: None,
-};
-static FUTURE: Kind = Kind {
-    name: c"__anext__",
-    qualname: c"_AsCompletedIterator.__anext__",
-    resume: resume_future,
-    notify: None,
-};
+    resume_result,
+);
+static FUTURE: Kind = Kind::new(
+    c"__anext__",
+    c"_AsCompletedIterator.__anext__",
+    resume_future,
+);
 
 /// A coroutine that returns or raises what the next future ends with; it is counted already.
 ///

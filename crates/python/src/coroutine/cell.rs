@@ -9,16 +9,48 @@ use std::ffi::{CStr, c_int, c_void};
 use std::mem::offset_of;
 use std::ptr;
 
+/// The next step of a coroutine: the first when `phase` is 0. An exception is thrown into it.
+pub type Resume = unsafe fn(CoroRef, Option<Owned>) -> Sent;
+/// The result, where the first step is the last one and runs no code of others; NULL leaves it to `Resume`. It is given what the
+/// coroutine holds first, and nothing else is held.
+pub type AtOnce = unsafe fn(*mut ffi::PyObject) -> *mut ffi::PyObject;
+/// What a coroutine does when a future that it observes is done.
+pub type Notify = unsafe fn(CoroRef, *mut ffi::PyObject) -> Python<()>;
+
 /// What a coroutine does.
 pub struct Kind {
     /// `__name__`.
     pub name: &'static CStr,
     /// `__qualname__`.
     pub qualname: &'static CStr,
-    /// The next step: the first when `phase` is 0. An exception is thrown into it.
-    pub resume: unsafe fn(CoroRef, Option<Owned>) -> Sent,
-    /// What it does when a future that it observes is done.
-    pub notify: Option<unsafe fn(CoroRef, *mut ffi::PyObject) -> Python<()>>,
+    pub resume: Resume,
+    pub at_once: Option<AtOnce>,
+    pub notify: Option<Notify>,
+}
+
+impl Kind {
+    /// One that does what `resume` does.
+    pub const fn new(name: &'static CStr, qualname: &'static CStr, resume: Resume) -> Kind {
+        Kind {
+            name,
+            qualname,
+            resume,
+            at_once: None,
+            notify: None,
+        }
+    }
+
+    /// The same, with a way to be over at once.
+    pub const fn at_once(mut self, at_once: AtOnce) -> Kind {
+        self.at_once = Some(at_once);
+        self
+    }
+
+    /// The same, observing futures.
+    pub const fn notify(mut self, notify: Notify) -> Kind {
+        self.notify = Some(notify);
+        self
+    }
 }
 
 /// Where a coroutine is in its life.
@@ -53,6 +85,8 @@ pub struct CoroObject {
     pub running: bool,
     /// It has become the coroutine in `held[0]`.
     pub delegates: bool,
+    /// It has lived before: the collector has it as the old object that it was (`spare`).
+    pub reused: bool,
     /// It was finalised: the collector has marked its memory, which the next one must not inherit.
     pub finalized: bool,
     /// A count of the kind's.
@@ -81,6 +115,7 @@ pub unsafe fn fill_fresh(object: *mut ffi::PyObject) {
         (*cell).held = [ptr::null_mut(); 4];
         (*cell).frame_state = super::inside::no_frame();
         (*cell).running = false;
+        (*cell).reused = false;
         (*cell).finalized = false;
     }
 }
@@ -151,6 +186,19 @@ impl CoroRef {
         unsafe { set_slot(&raw mut (*self.0).held[index], object) }
     }
 
+    /// Holds `object` first: in a fresh coroutine, which holds nothing.
+    ///
+    /// # Safety
+    /// The object lives.
+    #[inline(always)]
+    pub unsafe fn hold_first(self, object: Owned) {
+        // SAFETY: nothing is overwritten.
+        unsafe {
+            debug_assert!((*self.0).held[0].is_null());
+            (*self.0).held[0] = object.into_ptr();
+        }
+    }
+
     /// Tells the kind that a future is done.
     ///
     /// # Safety
@@ -180,6 +228,16 @@ impl CoroRef {
                 }
             }
         }
+    }
+
+    /// Lets go of the first thing that it holds, where it holds nothing else.
+    ///
+    /// # Safety
+    /// As for `clear`.
+    #[inline]
+    pub unsafe fn clear_first(self) {
+        // SAFETY: the field is emptied before the reference is released.
+        unsafe { ffi::Py_XDECREF(std::mem::replace(&mut (*self.0).held[0], ptr::null_mut())) }
     }
 
     /// Visits what it holds.

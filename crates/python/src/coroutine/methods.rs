@@ -1,7 +1,7 @@
 //! What CPython and programs call on a native coroutine, and the making of its type.
 
 use super::cell::{CoroObject, CoroRef, State};
-use super::{Sent, TYPE, check_sent, close, drive, inside, spare};
+use super::{Sent, TYPE, advance, check_sent, close, drive, inside, spare};
 use crate::door::{attribute, cold, import};
 use crate::ffi::{
     Python, Raised, answer, args, compat,
@@ -47,7 +47,7 @@ unsafe extern "C" fn iter(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
 unsafe extern "C" fn next(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance that it keeps alive.
     unsafe {
-        match drive(CoroRef::of(object), None) {
+        match advance(CoroRef::of(object)) {
             Sent::Pending(waited_for) => waited_for,
             Sent::Done(value) => {
                 stop_iteration::end_of_coroutine(value);
@@ -67,7 +67,7 @@ unsafe extern "C" fn am_send(
     unsafe {
         let coro = CoroRef::of(object);
         let sent = match check_sent(coro, value) {
-            Ok(()) => drive(coro, None),
+            Ok(()) => advance(coro),
             Err(Raised) => Sent::Raised,
         };
         let (value, status) = match sent {
@@ -100,7 +100,7 @@ unsafe extern "C" fn send(
     unsafe {
         let coro = CoroRef::of(object);
         match check_sent(coro, value) {
-            Ok(()) => shown(drive(coro, None)),
+            Ok(()) => shown(advance(coro)),
             Err(Raised) => ptr::null_mut(),
         }
     }
@@ -214,10 +214,14 @@ unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {
 }
 
 unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
-    // SAFETY: the last reference is gone; a finalizer may bring it back.
+    // SAFETY: the last reference is gone; a finalizer may bring it back. What is kept is whole before other code runs.
     unsafe {
         let coro = CoroRef::of(object);
         let finished = coro.cell().state == State::Finished;
+        if finished && coro.cell().weak.is_null() && !coro.cell().finalized && spare::give(object) {
+            stop_iteration::forget();
+            return;
+        }
         if !finished && ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
             return;
         }
@@ -229,11 +233,9 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
             coro.clear();
         }
         stop_iteration::forget();
-        if coro.cell().finalized || !spare::give(object) {
-            let kind = ffi::Py_TYPE(object);
-            ffi::PyObject_GC_Del(object.cast());
-            ffi::Py_DECREF(kind.cast());
-        }
+        let kind = ffi::Py_TYPE(object);
+        ffi::PyObject_GC_Del(object.cast());
+        ffi::Py_DECREF(kind.cast());
     }
 }
 

@@ -47,17 +47,54 @@ pub fn kind() -> *mut ffi::PyTypeObject {
 ///
 /// # Safety
 /// The GIL is held.
-#[inline]
+#[inline(always)]
 pub unsafe fn new(kind: &'static Kind) -> Python<Owned> {
+    // SAFETY: a spare one is the collector's already, and holds nothing.
+    unsafe {
+        if let Some(object) = spare::take() {
+            cell::fill(object.as_ptr(), kind);
+            CoroRef::of(object.as_ptr()).cell().reused = true;
+            return Ok(object);
+        }
+        allocate(kind)
+    }
+}
+
+#[cold]
+unsafe fn allocate(kind: &'static Kind) -> Python<Owned> {
     // SAFETY: all fields are written before the collector sees it.
     unsafe {
-        let object = spare::take(*TYPE.get());
+        let object = ffi::PyObject_GC_New::<ffi::PyObject>(*TYPE.get());
         if object.is_null() {
             return Err(Raised);
         }
+        cell::fill_fresh(object);
         cell::fill(object, kind);
         ffi::PyObject_GC_Track(object.cast());
         Ok(Owned::from_owned(object))
+    }
+}
+
+/// Sends None to one that may be over at once.
+///
+/// # Safety
+/// As for `drive`.
+#[inline(always)]
+unsafe fn advance(coro: CoroRef) -> Sent {
+    // SAFETY: nobody's code runs before it is finished.
+    unsafe {
+        let cell = coro.cell();
+        if cell.state == State::Created
+            && let Some(at_once) = (*cell.kind).at_once
+        {
+            let result = at_once(coro.held(0));
+            if !result.is_null() {
+                cell.state = State::Finished;
+                coro.clear_first();
+                return Sent::Done(result);
+            }
+        }
+        drive(coro, None)
     }
 }
 
@@ -65,7 +102,6 @@ pub unsafe fn new(kind: &'static Kind) -> Python<Owned> {
 ///
 /// # Safety
 /// The coroutine lives and is kept alive by the caller: by the frame or the task that sends to it.
-#[inline]
 pub unsafe fn drive(coro: CoroRef, exception: Option<Owned>) -> Sent {
     // SAFETY: no borrow of the fields lives while the kind's code runs.
     unsafe {
@@ -91,6 +127,7 @@ pub unsafe fn drive(coro: CoroRef, exception: Option<Owned>) -> Sent {
         };
         coro.cell().running = false;
         match sent {
+            Sent::Pending(_) if coro.cell().reused => rejuvenate(coro),
             Sent::Pending(_) => {}
             Sent::Done(_) => finish(coro),
             Sent::Raised => crate::errors::keeping_raised(|| finish(coro)),
@@ -113,6 +150,16 @@ unsafe fn cannot(coro: CoroRef) -> Sent {
         }
     }
     Sent::Raised
+}
+
+/// It waits, so it may be part of a cycle from now on: the collector looks at it as at a new object, wherever it had put the old one.
+unsafe fn rejuvenate(coro: CoroRef) {
+    // SAFETY: a live coroutine is the collector's.
+    unsafe {
+        coro.cell().reused = false;
+        ffi::PyObject_GC_UnTrack(coro.object().cast());
+        ffi::PyObject_GC_Track(coro.object().cast());
+    }
 }
 
 /// It is over: lets go of all that it held.

@@ -127,7 +127,7 @@ pub unsafe fn forget() {
     // SAFETY: as in `end_of_coroutine`.
     unsafe {
         let kept = *KEPT.get();
-        if !kept.is_null() && ffi::Py_REFCNT(kept.cast()) == 1 {
+        if !kept.is_null() && !(*kept).value.is_null() && ffi::Py_REFCNT(kept.cast()) == 1 {
             let old = std::mem::replace(&mut (*kept).value, ptr::null_mut());
             ffi::Py_XDECREF(old);
         }

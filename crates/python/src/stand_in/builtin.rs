@@ -56,6 +56,11 @@ unsafe extern "C" fn call_method<S: StandIn>(
             ffi::PyTuple_GET_SIZE(keywords)
         };
         let given = (count + named) as usize;
+        if named == 0
+            && let Some(made) = S::quick(this, given)
+        {
+            return made;
+        }
         let mut all = [ptr::null_mut(); 8];
         if given >= all.len() {
             crate::ffi::args::raise_type_error("too many arguments");
@@ -64,11 +69,6 @@ unsafe extern "C" fn call_method<S: StandIn>(
         all[0] = this;
         if given > 0 {
             ptr::copy_nonoverlapping(args, all.as_mut_ptr().add(1), given);
-        }
-        if keywords.is_null()
-            && let Some(made) = S::quick(all.as_ptr(), given + 1)
-        {
-            return made;
         }
         match S::call(Args::new(all.as_ptr(), count + 1, keywords)) {
             Ok(Some(made)) => made.into_ptr(),
@@ -85,7 +85,7 @@ unsafe extern "C" fn call_method<S: StandIn>(
 ///
 /// # Safety
 /// Called during import.
-pub unsafe fn method<S: StandIn>(_: &Owned, _: &Owned) -> Python<Owned> {
+pub unsafe fn method<S: StandIn>(_: &Owned) -> Python<Owned> {
     let definition = types::table([types::fast_keywords(S::NAME, call_method::<S>, c"")]);
     // SAFETY: the definition lives as long as the process.
     unsafe {

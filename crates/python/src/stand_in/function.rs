@@ -21,8 +21,10 @@ unsafe extern "C" fn call<S: StandIn>(
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython's calling convention.
     unsafe {
+        let given = ffi::PyVectorcall_NARGS(count) as usize;
         if keywords.is_null()
-            && let Some(made) = S::quick(args, ffi::PyVectorcall_NARGS(count) as usize)
+            && given > 0
+            && let Some(made) = S::quick(*args, given - 1)
         {
             return made;
         }
@@ -100,7 +102,7 @@ pub unsafe fn make<S: StandIn>(original: &Owned) -> Python<Owned> {
 ///
 /// # Safety
 /// As for `make`.
-pub unsafe fn method<S: StandIn>(_: &Owned, original: &Owned) -> Python<Owned> {
+pub unsafe fn method<S: StandIn>(original: &Owned) -> Python<Owned> {
     debug_assert!(S::function().is_null(), "a method is made once");
     // SAFETY: the caller's contract.
     unsafe { make::<S>(original) }

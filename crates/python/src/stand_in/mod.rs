@@ -14,6 +14,7 @@
 mod making;
 
 pub mod class;
+mod descriptor;
 
 use crate::door::{attribute, import};
 use crate::ffi::{Python, Raised, args::Args, owned::Owned};
@@ -36,20 +37,17 @@ pub trait StandIn {
     /// The arguments live for the call.
     unsafe fn call(call: Args<'_>) -> Python<Option<Owned>>;
 
-    /// The same for the calls that are nothing but positional, where little is to be done: it comes first, in a function that saves no
-    /// registers (some 20 instructions of 40). None leaves it to `call`; NULL is an error.
+    /// The same for a method's calls that are nothing but positional, where little is to be done: it comes first, in a function that
+    /// saves no registers (some 20 instructions of 40). None leaves it to `call`; NULL is an error.
     ///
     /// # Safety
-    /// `count` arguments live for the call.
+    /// The instance lives for the call; it is not among the `count` arguments.
     #[inline(always)]
-    unsafe fn quick(
-        _arguments: *const *mut ffi::PyObject,
-        _count: usize,
-    ) -> Option<*mut ffi::PyObject> {
+    unsafe fn quick(_this: *mut ffi::PyObject, _count: usize) -> Option<*mut ffi::PyObject> {
         None
     }
 
-    /// asyncio's own function, for a method's stand-in on 3.11.
+    /// asyncio's own function, for a method that is a builtin one.
     fn function() -> *mut ffi::PyObject {
         std::ptr::null_mut()
     }
@@ -73,11 +71,29 @@ pub fn add<S: StandIn>(module: *mut ffi::PyObject) -> Python<*mut ffi::PyObject>
     Ok(original.into_ptr())
 }
 
-/// A stand-in for a method, to be put on `class`; its first argument is the instance.
+/// A stand-in for a method; its first argument is the instance.
 ///
 /// # Safety
 /// Called during import.
-pub unsafe fn method<S: StandIn>(class: &Owned, original: &Owned) -> Python<Owned> {
+pub unsafe fn method<S: StandIn>(_: &Owned, original: &Owned) -> Python<Owned> {
     // SAFETY: the caller's contract.
-    unsafe { making::method::<S>(class, original) }
+    unsafe { making::method::<S>(original) }
+}
+
+/// A stand-in for a method without arguments that is no coroutine function: a builtin method of `class`, which takes no other
+/// class's instances.
+///
+/// # Safety
+/// Called during import.
+pub unsafe fn builtin_method<S: StandIn>(class: &Owned, original: &Owned) -> Python<Owned> {
+    // SAFETY: the class lives.
+    unsafe {
+        let doc = attribute(original, c"__doc__")?;
+        let doc = Owned::new(ffi::PyObject_Str(doc.as_ptr()))?;
+        let text = ffi::PyUnicode_AsUTF8(doc.as_ptr());
+        if text.is_null() {
+            return Err(Raised);
+        }
+        descriptor::make::<S>(class, &CStr::from_ptr(text).to_string_lossy())
+    }
 }

@@ -55,21 +55,16 @@ pub type Steps = unsafe fn(CoroRef, From) -> Python<Step>;
 /// `kind!(NAME, name, qualname, step)`: a kind of coroutine that this file resumes.
 macro_rules! kind {
     ($kind:ident, $name:literal, $qualname:literal, $step:path) => {
-        static $kind: $crate::coroutine::Kind = $crate::coroutine::Kind {
-            name: $name,
-            qualname: $qualname,
-            resume: {
-                unsafe fn resume(
-                    coro: $crate::coroutine::CoroRef,
-                    exception: Option<$crate::ffi::owned::Owned>,
-                ) -> $crate::coroutine::Sent {
-                    // SAFETY: called by `drive`, which keeps the coroutine alive.
-                    unsafe { $crate::streams::waiting::resume(coro, exception, $step) }
-                }
-                resume
-            },
-            notify: None,
-        };
+        static $kind: $crate::coroutine::Kind = $crate::coroutine::Kind::new($name, $qualname, {
+            unsafe fn resume(
+                coro: $crate::coroutine::CoroRef,
+                exception: Option<$crate::ffi::owned::Owned>,
+            ) -> $crate::coroutine::Sent {
+                // SAFETY: called by `drive`, which keeps the coroutine alive.
+                unsafe { $crate::streams::waiting::resume(coro, exception, $step) }
+            }
+            resume
+        });
     };
 }
 pub(super) use kind;

@@ -53,36 +53,11 @@ method!(Exit, c"__aexit__", kind, exit);
 method!(Reset, c"reset", kind, reset);
 method!(Abort, c"abort", kind, abort);
 
-static WAIT: Kind = Kind {
-    name: c"wait",
-    qualname: c"Barrier.wait",
-    resume: waiting::<Wait>,
-    notify: None,
-};
-static ENTER: Kind = Kind {
-    name: c"__aenter__",
-    qualname: c"Barrier.__aenter__",
-    resume: waiting::<Enter>,
-    notify: None,
-};
-static EXIT: Kind = Kind {
-    name: c"__aexit__",
-    qualname: c"Barrier.__aexit__",
-    resume: exiting,
-    notify: None,
-};
-static RESET: Kind = Kind {
-    name: c"reset",
-    qualname: c"Barrier.reset",
-    resume: changing::<Reset>,
-    notify: None,
-};
-static ABORT: Kind = Kind {
-    name: c"abort",
-    qualname: c"Barrier.abort",
-    resume: changing::<Abort>,
-    notify: None,
-};
+static WAIT: Kind = Kind::new(c"wait", c"Barrier.wait", waiting::<Wait>);
+static ENTER: Kind = Kind::new(c"__aenter__", c"Barrier.__aenter__", waiting::<Enter>);
+static EXIT: Kind = Kind::new(c"__aexit__", c"Barrier.__aexit__", exiting);
+static RESET: Kind = Kind::new(c"reset", c"Barrier.reset", changing::<Reset>);
+static ABORT: Kind = Kind::new(c"abort", c"Barrier.abort", changing::<Abort>);
 
 unsafe fn init_(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
     // SAFETY: the primitive lives; what is released may run a finalizer, after which the fields are written.

@@ -42,12 +42,7 @@ method!(Notify, c"notify", kind, notify_method);
 method!(NotifyAll, c"notify_all", kind, notify_all);
 
 /// `wait()`.
-pub static WAIT: Kind = Kind {
-    name: c"wait",
-    qualname: c"Condition.wait",
-    resume: waiting,
-    notify: None,
-};
+pub static WAIT: Kind = Kind::new(c"wait", c"Condition.wait", waiting);
 
 /// A condition of the class itself.
 ///

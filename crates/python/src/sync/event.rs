@@ -44,12 +44,7 @@ method!(Set, c"set", kind, set_method, set_quickly);
 method!(Clear, c"clear", kind, clear, clear_quickly);
 method!(Wait, c"wait", kind, wait, wait_quickly);
 
-static WAIT: Kind = Kind {
-    name: c"wait",
-    qualname: c"Event.wait",
-    resume: waiting,
-    notify: None,
-};
+static WAIT: Kind = Kind::new(c"wait", c"Event.wait", waiting).at_once(at_once);
 
 unsafe fn init_(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
     // SAFETY: the primitive lives.
@@ -171,13 +166,21 @@ unsafe fn wait_quickly(this: Primitive, count: usize) -> Option<*mut ffi::PyObje
     unsafe { called_quickly(this, count == 0, &WAIT) }
 }
 
+unsafe fn at_once(this: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: a coroutine of the kind holds its event.
+    unsafe {
+        let this = Primitive::of(this);
+        if this.cell().flag && this.acts_at_once() {
+            return boolean(true).into_ptr();
+        }
+        ptr::null_mut()
+    }
+}
+
 unsafe fn waiting(coro: CoroRef, exception: Option<Owned>) -> Sent {
     // SAFETY: called by `drive`.
     unsafe {
         let this = Primitive::of(coro.held(THIS));
-        if coro.cell().phase == 0 && this.cell().flag && this.acts_at_once() {
-            return Sent::Done(boolean(true).into_ptr());
-        }
         let sent = if coro.cell().phase == 0 {
             start(coro, this)
         } else {
@@ -251,8 +254,8 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
         methods: vec![
             method::of::<Init>(),
             method::of::<IsSet>(),
-            method::of::<Set>(),
-            method::of::<Clear>(),
+            method::builtin_of::<Set>(),
+            method::builtin_of::<Clear>(),
             method::of::<Wait>(),
         ],
         counted_on: vec!["is_set", "set", "clear", "wait", "_get_loop"],

@@ -45,37 +45,29 @@ method!(Locked, c"locked", kind, locked);
 method!(Enter, c"__aenter__", kind, enter, enter_quickly);
 method!(Exit, c"__aexit__", kind, exit, exit_quickly);
 
-static ACQUIRE: Kind = Kind {
-    name: c"acquire",
-    qualname: c"Lock.acquire",
-    resume: acquiring::<Acquire>,
-    notify: None,
-};
+static ACQUIRE: Kind = Kind::new(c"acquire", c"Lock.acquire", acquiring::<Acquire>)
+    .at_once(acquire_at_once::<Acquire>);
 /// `async with`.
-pub static ENTER: Kind = Kind {
-    name: c"__aenter__",
-    qualname: c"_ContextManagerMixin.__aenter__",
-    resume: acquiring::<Enter>,
-    notify: None,
-};
+pub static ENTER: Kind = Kind::new(
+    c"__aenter__",
+    c"_ContextManagerMixin.__aenter__",
+    acquiring::<Enter>,
+)
+.at_once(acquire_at_once::<Enter>);
 /// The end of `async with`.
-pub static EXIT: Kind = Kind {
-    name: c"__aexit__",
-    qualname: c"_ContextManagerMixin.__aexit__",
-    resume: exiting,
-    notify: None,
-};
+pub static EXIT: Kind =
+    Kind::new(c"__aexit__", c"_ContextManagerMixin.__aexit__", exiting).at_once(exit_at_once);
 
 /// A coroutine of this kind on behalf of `this`.
 ///
 /// # Safety
 /// The primitive lives.
-#[inline]
+#[inline(always)]
 pub unsafe fn coroutine_for(this: Primitive, kind: &'static Kind) -> Python<Owned> {
     // SAFETY: a fresh coroutine takes a reference.
     unsafe {
         let made = coroutine::new(kind)?;
-        CoroRef::of(made.as_ptr()).hold(THIS, Owned::from_borrowed(this.object()).into_ptr());
+        CoroRef::of(made.as_ptr()).hold_first(Owned::from_borrowed(this.object()));
         Ok(made)
     }
 }
@@ -289,6 +281,16 @@ pub unsafe fn all_cancelled(this: Primitive) -> Python<bool> {
 
 /// True for `acquire`, None for `async with`.
 #[inline]
+fn given<M: Method>() -> *mut ffi::PyObject {
+    let given = if M::NAME == Enter::NAME {
+        none()
+    } else {
+        boolean(true)
+    };
+    given.into_ptr()
+}
+
+#[inline]
 unsafe fn acquired<M: Method>(this: Primitive) -> Sent {
     // SAFETY: the primitive lives.
     unsafe {
@@ -296,12 +298,31 @@ unsafe fn acquired<M: Method>(this: Primitive) -> Sent {
         if recorder::is_on() {
             recorder::holds(this);
         }
-        let given = if M::NAME == Enter::NAME {
-            none()
-        } else {
-            boolean(true)
-        };
-        Sent::Done(given.into_ptr())
+    }
+    Sent::Done(given::<M>())
+}
+
+unsafe fn acquire_at_once<M: Method>(this: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: a coroutine of the kind holds its lock.
+    unsafe {
+        let this = Primitive::of(this);
+        if this.cell().flag || !this.acts_at_once() || recorder::is_on() {
+            return ptr::null_mut();
+        }
+        this.cell().flag = true;
+        given::<M>()
+    }
+}
+
+unsafe fn exit_at_once(this: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: a coroutine of the kind holds its lock.
+    unsafe {
+        let this = Primitive::of(this);
+        if !this.cell().flag || !this.acts_at_once() {
+            return ptr::null_mut();
+        }
+        this.cell().flag = false;
+        none().into_ptr()
     }
 }
 

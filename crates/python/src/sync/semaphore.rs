@@ -34,24 +34,13 @@ method!(BoundedRelease, c"release", kind, release_method);
 method!(Enter, c"__aenter__", kind, enter);
 method!(Exit, c"__aexit__", kind, exit);
 
-static ACQUIRE: Kind = Kind {
-    name: c"acquire",
-    qualname: c"Semaphore.acquire",
-    resume: acquiring::<Acquire>,
-    notify: None,
-};
-static ENTER: Kind = Kind {
-    name: c"__aenter__",
-    qualname: c"_ContextManagerMixin.__aenter__",
-    resume: acquiring::<Enter>,
-    notify: None,
-};
-static EXIT: Kind = Kind {
-    name: c"__aexit__",
-    qualname: c"_ContextManagerMixin.__aexit__",
-    resume: exiting,
-    notify: None,
-};
+static ACQUIRE: Kind = Kind::new(c"acquire", c"Semaphore.acquire", acquiring::<Acquire>);
+static ENTER: Kind = Kind::new(
+    c"__aenter__",
+    c"_ContextManagerMixin.__aenter__",
+    acquiring::<Enter>,
+);
+static EXIT: Kind = Kind::new(c"__aexit__", c"_ContextManagerMixin.__aexit__", exiting);
 
 /// The forms, in the order of `init`.
 const BOUNDED: u8 = 1;

@@ -32,19 +32,9 @@ pub const AEXIT: ffi::PyMethodDef = types::fast(
     c"__aexit__($self, et, exc, tb, /)\n--\n\nWait for the tasks; raise what failed.",
 );
 
-static ENTER: Kind = Kind {
-    name: c"__aenter__",
-    qualname: c"TaskGroup.__aenter__",
-    resume: resume_enter,
-    notify: None,
-};
+static ENTER: Kind = Kind::new(c"__aenter__", c"TaskGroup.__aenter__", resume_enter);
 
-static EXIT: Kind = Kind {
-    name: c"__aexit__",
-    qualname: c"TaskGroup.__aexit__",
-    resume: resume_exit,
-    notify: None,
-};
+static EXIT: Kind = Kind::new(c"__aexit__", c"TaskGroup.__aexit__", resume_exit);
 
 /// What of asyncio's class is called here. Strong references that live as long as the process.
 struct Asyncios {

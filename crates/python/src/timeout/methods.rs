@@ -13,19 +13,9 @@ use pyo3_ffi as ffi;
 use std::ffi::c_void;
 use std::ptr;
 
-static ENTER: Kind = Kind {
-    name: c"__aenter__",
-    qualname: c"Timeout.__aenter__",
-    resume: resume_enter,
-    notify: None,
-};
+static ENTER: Kind = Kind::new(c"__aenter__", c"Timeout.__aenter__", resume_enter);
 
-static EXIT: Kind = Kind {
-    name: c"__aexit__",
-    qualname: c"Timeout.__aexit__",
-    resume: resume_exit,
-    notify: None,
-};
+static EXIT: Kind = Kind::new(c"__aexit__", c"Timeout.__aexit__", resume_exit);
 
 /// `held`: the time-out, and what `__aexit__` was given.
 const SELF: usize = 0;

@@ -19,24 +19,9 @@ method!(Get, c"get", kind, get);
 method!(Put, c"put", kind, put);
 method!(Join, c"join", kind, join);
 
-static GET: Kind = Kind {
-    name: c"get",
-    qualname: c"Queue.get",
-    resume: getting,
-    notify: None,
-};
-static PUT: Kind = Kind {
-    name: c"put",
-    qualname: c"Queue.put",
-    resume: putting,
-    notify: None,
-};
-static JOIN: Kind = Kind {
-    name: c"join",
-    qualname: c"Queue.join",
-    resume: joining,
-    notify: None,
-};
+static GET: Kind = Kind::new(c"get", c"Queue.get", getting);
+static PUT: Kind = Kind::new(c"put", c"Queue.put", putting);
+static JOIN: Kind = Kind::new(c"join", c"Queue.join", joining);
 
 unsafe fn get(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
     // SAFETY: the primitive lives.
