@@ -7,16 +7,18 @@
 //! The task runs in a copy of the caller's context, as it does where a callback makes it.
 
 use crate::door::{attribute, cold, import};
+use crate::ffi::slot::set_slot;
 use crate::ffi::{
     Python, Raised, answer,
     args::Args,
     gil::GilCell,
+    holder::{self, Holder},
     names::names,
     owned::Owned,
-    types::{self, Type},
+    types,
 };
 use crate::future::callbacks;
-use crate::future::cell::{Entry, FutureRef, State, clear_slot, set_slot};
+use crate::future::cell::{Entry, FutureRef, State};
 use crate::future::layout::layout;
 use crate::native_loop::Loop;
 use crate::ready::Ready;
@@ -24,7 +26,7 @@ use crate::stand_in::{self, StandIn};
 use crate::task::{factory, request::Request};
 use crate::{gather, observer, running};
 use pyo3_ffi as ffi;
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::CStr;
 use std::ptr;
 
 /// The fields; strong or NULL.
@@ -39,6 +41,23 @@ struct SubmissionObject {
     task: *mut ffi::PyObject,
     /// The `concurrent.futures.Future`.
     future: *mut ffi::PyObject,
+}
+
+impl Holder for SubmissionObject {
+    const NAME: &'static CStr = c"rondeau._core.Submission";
+
+    unsafe fn held(this: *mut Self) -> impl IntoIterator<Item = *mut *mut ffi::PyObject> {
+        // SAFETY: the caller's contract.
+        unsafe {
+            [
+                &raw mut (*this).loop_,
+                &raw mut (*this).coro,
+                &raw mut (*this).context,
+                &raw mut (*this).task,
+                &raw mut (*this).future,
+            ]
+        }
+    }
 }
 
 /// `concurrent.futures.Future`, asyncio's function that ends one, and whether its cancellation on the loop's own thread cancels
@@ -229,84 +248,19 @@ unsafe fn check_cancel(fields: *mut SubmissionObject, future: *mut ffi::PyObject
     }
 }
 
-unsafe fn slots(object: *mut ffi::PyObject) -> [*mut *mut ffi::PyObject; 5] {
-    // SAFETY: an instance; only places are taken.
-    unsafe {
-        let fields = object.cast::<SubmissionObject>();
-        [
-            &raw mut (*fields).loop_,
-            &raw mut (*fields).coro,
-            &raw mut (*fields).context,
-            &raw mut (*fields).task,
-            &raw mut (*fields).future,
-        ]
-    }
-}
-
-unsafe extern "C" fn traverse(
-    object: *mut ffi::PyObject,
-    visit: ffi::visitproc,
-    arg: *mut c_void,
-) -> c_int {
-    // SAFETY: the collector calls this on an instance and runs no Python code while it visits.
-    unsafe {
-        let mut result = visit(ffi::Py_TYPE(object).cast(), arg);
-        for slot in slots(object) {
-            if result == 0 && !(*slot).is_null() {
-                result = visit(*slot, arg);
-            }
-        }
-        result
-    }
-}
-
-unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {
-    // SAFETY: each field is emptied before its reference is released.
-    unsafe {
-        for slot in slots(object) {
-            clear_slot(slot);
-        }
-    }
-    0
-}
-
-unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
-    // SAFETY: the last reference is gone.
-    unsafe {
-        ffi::PyObject_GC_UnTrack(object.cast());
-        clear(object);
-        crate::future::lifecycle::free(ffi::Py_TYPE(object), object);
-    }
-}
-
 /// Makes the type and the function, and adds the latter to the module.
 pub fn init(module: *mut ffi::PyObject) -> Python<()> {
-    let kind = Type {
-        name: c"rondeau._core.Submission",
-        size: size_of::<SubmissionObject>(),
-        flags: ffi::Py_TPFLAGS_HAVE_GC
-            | ffi::Py_TPFLAGS_IMMUTABLETYPE
-            | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION,
-        slots: vec![
-            (ffi::Py_tp_traverse, traverse as *mut c_void),
-            (ffi::Py_tp_clear, clear as *mut c_void),
-            (ffi::Py_tp_dealloc, dealloc as *mut c_void),
-            (
-                ffi::Py_tp_methods,
-                types::table([
-                    types::one(c"_call_set_state", call_set_state, c""),
-                    types::one(c"_call_check_cancel", call_check_cancel, c""),
-                ]),
-            ),
-        ],
-    };
+    let methods = types::table([
+        types::one(c"_call_set_state", call_set_state, c""),
+        types::one(c"_call_check_cancel", call_check_cancel, c""),
+    ]);
     let future = attribute(&import(c"concurrent.futures")?, c"Future")?.into_ptr();
     let futures = import(c"asyncio.futures")?;
     let set_state = attribute(&futures, c"_set_concurrent_future_state")?.into_ptr();
     let at_once = cold(c"cancels_at_once", &[])?;
-    // SAFETY: the slots match their numbers and the size is the instance struct's; the import runs alone.
+    // SAFETY: the slots match their numbers; the import runs alone.
     unsafe {
-        *TYPE.get() = kind.build(ptr::null_mut())?.into_ptr().cast();
+        *TYPE.get() = holder::build::<SubmissionObject>(vec![(ffi::Py_tp_methods, methods)])?;
         *KNOWN.get() = Known {
             future,
             set_state,

@@ -8,18 +8,19 @@ use crate::ffi::{
     args::Args,
     compat,
     gil::GilCell,
+    holder::{self, Holder},
     owned::Owned,
-    types::{self, Type},
+    types,
 };
 use crate::future::callbacks;
-use crate::future::cell::{Entry, FutureRef, State, clear_slot};
+use crate::future::cell::{Entry, FutureRef, State};
 use crate::future::layout::layout;
 use crate::future::{self, Purpose, outcome};
 use crate::stand_in::{self, StandIn};
 use crate::task::{awaited_by, current, request::Request};
 use crate::{gather, running};
 use pyo3_ffi as ffi;
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::CStr;
 use std::ptr;
 
 /// The fields; strong or NULL.
@@ -30,6 +31,21 @@ struct ShieldObject {
     outer: *mut ffi::PyObject,
     /// 3.14+: the task that shields.
     task: *mut ffi::PyObject,
+}
+
+impl Holder for ShieldObject {
+    const NAME: &'static CStr = c"rondeau._core.Shield";
+
+    unsafe fn held(this: *mut Self) -> impl IntoIterator<Item = *mut *mut ffi::PyObject> {
+        // SAFETY: the caller's contract.
+        unsafe {
+            [
+                &raw mut (*this).inner,
+                &raw mut (*this).outer,
+                &raw mut (*this).task,
+            ]
+        }
+    }
 }
 
 static TYPE: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());
@@ -180,71 +196,15 @@ unsafe extern "C" fn on_completion(
     unsafe { answer::none(side_done(object, side)) }
 }
 
-unsafe extern "C" fn traverse(
-    object: *mut ffi::PyObject,
-    visit: ffi::visitproc,
-    arg: *mut c_void,
-) -> c_int {
-    // SAFETY: the collector calls this on an instance and runs no Python code while it visits.
-    unsafe {
-        let fields = object.cast::<ShieldObject>();
-        crate::ffi::visit::each(
-            &[
-                ffi::Py_TYPE(object).cast(),
-                (*fields).inner,
-                (*fields).outer,
-                (*fields).task,
-            ],
-            visit,
-            arg,
-        )
-    }
-}
-
-unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {
-    // SAFETY: each field is emptied before its reference is released.
-    unsafe {
-        let fields = object.cast::<ShieldObject>();
-        clear_slot(&raw mut (*fields).inner);
-        clear_slot(&raw mut (*fields).outer);
-        clear_slot(&raw mut (*fields).task);
-    }
-    0
-}
-
-unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
-    // SAFETY: the last reference is gone.
-    unsafe {
-        ffi::PyObject_GC_UnTrack(object.cast());
-        clear(object);
-        crate::future::lifecycle::free(ffi::Py_TYPE(object), object);
-    }
-}
-
 /// Makes the type and the function, and adds the latter to the module.
 pub fn init(module: *mut ffi::PyObject) -> Python<()> {
-    let kind = Type {
-        name: c"rondeau._core.Shield",
-        size: size_of::<ShieldObject>(),
-        flags: ffi::Py_TPFLAGS_HAVE_GC
-            | ffi::Py_TPFLAGS_IMMUTABLETYPE
-            | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION,
-        slots: vec![
-            (ffi::Py_tp_traverse, traverse as *mut c_void),
-            (ffi::Py_tp_clear, clear as *mut c_void),
-            (ffi::Py_tp_dealloc, dealloc as *mut c_void),
-            (
-                ffi::Py_tp_methods,
-                types::table([types::one(
-                    c"_on_completion",
-                    on_completion,
-                    c"_on_completion($self, future, /)\n--\n\n",
-                )]),
-            ),
-        ],
-    };
-    // SAFETY: the slots match their numbers and the size is the instance struct's; the import runs alone.
-    unsafe { *TYPE.get() = kind.build(ptr::null_mut())?.into_ptr().cast() };
+    let methods = types::table([types::one(
+        c"_on_completion",
+        on_completion,
+        c"_on_completion($self, future, /)\n--\n\n",
+    )]);
+    // SAFETY: the slots match their numbers; the import runs alone.
+    unsafe { *TYPE.get() = holder::build::<ShieldObject>(vec![(ffi::Py_tp_methods, methods)])? };
     stand_in::add::<ShieldFunction>(module)?;
     Ok::<(), Raised>(())
 }

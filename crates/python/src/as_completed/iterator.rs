@@ -7,6 +7,7 @@
 //! has become asyncio's own generator. `left` counts what is yet to be yielded.
 
 use super::{Known, known, next};
+use crate::ffi::slot::{clear_slot, set_slot};
 use crate::ffi::{
     Python, Raised, answer,
     args::{self, raise_type_error},
@@ -17,7 +18,7 @@ use crate::ffi::{
     types::{self, Type},
 };
 use crate::future::callbacks;
-use crate::future::cell::{Entry, FutureRef, State, clear_slot, set_slot};
+use crate::future::cell::{Entry, FutureRef, State};
 use crate::future::layout::layout;
 use crate::native_loop::Loop;
 use crate::observer;
@@ -490,7 +491,7 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
     unsafe {
         ffi::PyObject_GC_UnTrack(object.cast());
         clear(object);
-        crate::future::lifecycle::free(ffi::Py_TYPE(object), object);
+        types::free(ffi::Py_TYPE(object), object);
     }
 }
 

@@ -1,8 +1,8 @@
 //! What a native coroutine holds. All kinds have the same fields, so that their memory is one another's (`spare`).
 
 use super::TYPE;
+use crate::ffi::slot::set_slot;
 use crate::ffi::{Python, owned::Owned, sent::Sent};
-use crate::future::cell::set_slot;
 use pyo3_ffi as ffi;
 use rondeau_core::TimerKey;
 use std::ffi::{CStr, c_int, c_void};

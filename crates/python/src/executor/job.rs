@@ -4,13 +4,15 @@
 //! keeps the call from running, or drops its outcome.
 
 use crate::door::{attribute, import};
+use crate::ffi::slot::{clear_slot, set_slot};
 use crate::ffi::{
     Python, Raised, compat,
     gil::GilCell,
+    holder::{self, Holder},
     owned::Owned,
-    types::{self, Type},
+    types,
 };
-use crate::future::cell::{FutureRef, State, clear_slot, set_slot};
+use crate::future::cell::{FutureRef, State};
 use crate::future::layout::layout;
 use crate::future::outcome;
 use crate::future::{self, Purpose};
@@ -19,7 +21,7 @@ use crate::ready::Ready;
 use crate::stand_in::class;
 use pyo3_ffi as ffi;
 use rondeau_driver::Waker;
-use std::ffi::{c_int, c_void};
+use std::ffi::CStr;
 use std::mem::offset_of;
 use std::ptr;
 
@@ -35,6 +37,22 @@ struct JobObject {
     /// What came of it: a result, or an exception if `failed`.
     value: *mut ffi::PyObject,
     failed: bool,
+}
+
+impl Holder for JobObject {
+    const NAME: &'static CStr = c"rondeau._core.Job";
+
+    unsafe fn held(this: *mut Self) -> impl IntoIterator<Item = *mut *mut ffi::PyObject> {
+        // SAFETY: the caller's contract.
+        unsafe {
+            [
+                &raw mut (*this).function,
+                &raw mut (*this).args,
+                &raw mut (*this).future,
+                &raw mut (*this).value,
+            ]
+        }
+    }
 }
 
 static TYPE: GilCell<*mut ffi::PyTypeObject> = GilCell::new(ptr::null_mut());
@@ -155,72 +173,14 @@ unsafe fn failed(future: FutureRef, exception: &Owned) -> Python<()> {
     }
 }
 
-unsafe extern "C" fn traverse(
-    object: *mut ffi::PyObject,
-    visit: ffi::visitproc,
-    arg: *mut c_void,
-) -> c_int {
-    // SAFETY: the collector calls this on an instance and runs no Python code while it visits.
-    unsafe {
-        let job = object.cast::<JobObject>();
-        crate::ffi::visit::each(
-            &[
-                ffi::Py_TYPE(object).cast(),
-                (*job).function,
-                (*job).args,
-                (*job).future,
-                (*job).value,
-            ],
-            visit,
-            arg,
-        )
-    }
-}
-
-unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {
-    // SAFETY: each field is emptied before its reference is released.
-    unsafe {
-        let job = object.cast::<JobObject>();
-        for slot in [
-            &raw mut (*job).function,
-            &raw mut (*job).args,
-            &raw mut (*job).future,
-            &raw mut (*job).value,
-        ] {
-            clear_slot(slot);
-        }
-    }
-    0
-}
-
-unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
-    // SAFETY: the last reference is gone.
-    unsafe {
-        ffi::PyObject_GC_UnTrack(object.cast());
-        clear(object);
-        crate::future::lifecycle::free(ffi::Py_TYPE(object), object);
-    }
-}
-
 /// Makes the type.
 pub fn init() -> Python<()> {
-    let kind = Type {
-        name: c"rondeau._core.Job",
-        size: size_of::<JobObject>(),
-        flags: ffi::Py_TPFLAGS_HAVE_GC
-            | ffi::Py_TPFLAGS_IMMUTABLETYPE
-            | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION,
-        slots: vec![
-            (ffi::Py_tp_traverse, traverse as *mut c_void),
-            (ffi::Py_tp_clear, clear as *mut c_void),
-            (ffi::Py_tp_dealloc, dealloc as *mut c_void),
-            (
-                ffi::Py_tp_members,
-                types::table([class::member(c"future", offset_of!(JobObject, future))]),
-            ),
-        ],
+    // SAFETY: the slots match their numbers; the import runs alone.
+    unsafe {
+        {
+            let members = types::table([class::member(c"future", offset_of!(JobObject, future))]);
+            *TYPE.get() = holder::build::<JobObject>(vec![(ffi::Py_tp_members, members)])?
+        }
     };
-    // SAFETY: the slots match their numbers and the size is the instance struct's; the import runs alone.
-    unsafe { *TYPE.get() = kind.build(ptr::null_mut())?.into_ptr().cast() };
     Ok::<(), Raised>(())
 }

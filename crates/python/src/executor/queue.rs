@@ -278,7 +278,7 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
         ffi::PyObject_GC_UnTrack(object.cast());
         clear(object);
         ptr::drop_in_place(&raw mut (*object.cast::<QueueObject>()).shared);
-        crate::future::lifecycle::free(ffi::Py_TYPE(object), object);
+        types::free(ffi::Py_TYPE(object), object);
     }
 }
 

@@ -160,3 +160,16 @@ pub unsafe fn trim(kind: *mut ffi::PyTypeObject) -> Python<()> {
     }
     Ok(())
 }
+
+/// Frees the memory of an emptied instance.
+///
+/// # Safety
+/// The last reference is gone and nothing is left in the instance.
+#[inline]
+pub unsafe fn free(kind: *mut ffi::PyTypeObject, object: *mut ffi::PyObject) {
+    // SAFETY: the caller's contract; an instance of a heap type holds a reference to it.
+    unsafe {
+        (*kind).tp_free.unwrap_or(ffi::PyObject_GC_Del)(object.cast());
+        ffi::Py_DECREF(kind.cast());
+    }
+}

@@ -197,7 +197,7 @@ unsafe fn throw(object: *mut ffi::PyObject, args: &[*mut ffi::PyObject]) -> Pyth
 
 unsafe fn close(object: *mut ffi::PyObject) {
     // SAFETY: an instance of the iterator; its field owns its reference.
-    unsafe { super::cell::clear_slot(&raw mut (*object.cast::<AwaiterObject>()).future) }
+    unsafe { crate::ffi::slot::clear_slot(&raw mut (*object.cast::<AwaiterObject>()).future) }
 }
 
 unsafe extern "C" fn iter_close(

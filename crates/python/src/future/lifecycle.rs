@@ -9,7 +9,7 @@ use super::door::door;
 use super::layout::{OfFuture, layout};
 use super::outcome::ensure_alive;
 use super::{Purpose, soon};
-use crate::ffi::{Python, Raised, args::raise, compat, names::names, owned::Owned};
+use crate::ffi::{Python, Raised, args::raise, compat, names::names, owned::Owned, types};
 use crate::native_loop::Loop;
 use pyo3_ffi as ffi;
 use std::ffi::{c_int, c_void};
@@ -143,7 +143,7 @@ pub unsafe fn init(future: FutureRef, loop_: *mut ffi::PyObject) -> Python<()> {
         if let Some(native) = Loop::direct(loop_.as_ptr()) {
             return attach(future, native);
         }
-        super::cell::set_slot(&raw mut future.cell().loop_, loop_.as_ptr());
+        crate::ffi::slot::set_slot(&raw mut future.cell().loop_, loop_.as_ptr());
         let loop_ = Owned::from_borrowed(loop_.into_ptr());
         fill_module_state(future);
         let debug = Owned::new(ffi::PyObject_CallMethodNoArgs(
@@ -362,20 +362,7 @@ pub unsafe extern "C" fn tp_dealloc(object: *mut ffi::PyObject) {
         ffi::PyObject_GC_UnTrack(object.cast());
         ffi::PyObject_ClearWeakRefs(object);
         tp_clear(object);
-        free(kind, object);
-    }
-}
-
-/// Frees the memory of an emptied instance.
-///
-/// # Safety
-/// The last reference is gone and nothing is left in the instance.
-#[inline]
-pub unsafe fn free(kind: *mut ffi::PyTypeObject, object: *mut ffi::PyObject) {
-    // SAFETY: the caller's contract; an instance of a heap type holds a reference to it.
-    unsafe {
-        (*kind).tp_free.unwrap_or(ffi::PyObject_GC_Del)(object.cast());
-        ffi::Py_DECREF(kind.cast());
+        types::free(kind, object);
     }
 }
 

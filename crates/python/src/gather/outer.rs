@@ -2,6 +2,7 @@
 //!
 //! Invariants: `children` are as many as were given, once `total` is not 0; the children that are not done have it as an observer.
 
+use crate::ffi::slot::clear_slot;
 use crate::ffi::{
     Python, Raised, answer,
     args::Args,
@@ -9,7 +10,7 @@ use crate::ffi::{
     owned::Owned,
     types::{self, Type},
 };
-use crate::future::cell::{Cell, FutureRef, State, clear_slot};
+use crate::future::cell::{Cell, FutureRef, State};
 use crate::future::door::door;
 use crate::future::layout::{self, layout};
 use crate::future::{Purpose, lifecycle, methods, outcome};
@@ -422,7 +423,7 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
         ffi::PyObject_ClearWeakRefs(object);
         clear(object);
         ptr::drop_in_place(Outer::of(object).fields_ptr());
-        lifecycle::free(ffi::Py_TYPE(object), object);
+        types::free(ffi::Py_TYPE(object), object);
     }
 }
 

@@ -1,6 +1,6 @@
 //! How the three types are visited by the collector and how they die. Called by CPython.
 
-use crate::ffi::instance::Instance;
+use crate::ffi::{instance::Instance, types};
 use pyo3_ffi as ffi;
 use std::ffi::{c_int, c_void};
 
@@ -50,6 +50,6 @@ pub unsafe extern "C" fn dealloc<T: Fields>(object: *mut ffi::PyObject) {
         let kind = ffi::Py_TYPE(object);
         ffi::PyObject_GC_UnTrack(object.cast());
         T::forget(Instance::from_object(object));
-        crate::future::lifecycle::free(kind, object);
+        types::free(kind, object);
     }
 }

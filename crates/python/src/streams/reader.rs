@@ -229,7 +229,7 @@ pub unsafe fn set_limit(reader: ReaderRef, limit: Owned) {
 #[inline]
 pub unsafe fn set(slot: *mut *mut ffi::PyObject, value: *mut ffi::PyObject) {
     // SAFETY: the caller's contract.
-    unsafe { crate::future::cell::set_slot(slot, value) }
+    unsafe { crate::ffi::slot::set_slot(slot, value) }
 }
 
 impl Fields for Reader {

@@ -10,8 +10,8 @@
 
 use super::class::Class;
 use super::deque;
+use crate::ffi::slot::{clear_slot, set_slot};
 use crate::ffi::{Python, Raised, owned::Owned};
-use crate::future::cell::{clear_slot, set_slot};
 use pyo3_ffi as ffi;
 use std::ffi::{c_int, c_void};
 

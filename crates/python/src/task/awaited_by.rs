@@ -3,8 +3,8 @@
 //! Called when a task begins to wait and when it wakes. The edge is an owned reference in the base's storage, which C code may
 //! turn into a set: only the common case, one waiter, is written here; before 3.14 all of it compiles to nothing.
 
+use crate::ffi::slot::clear_slot;
 use crate::ffi::{Python, compat, owned::Owned};
-use crate::future::cell::clear_slot;
 use crate::future::door::door;
 use crate::future::layout::layout;
 use pyo3_ffi as ffi;

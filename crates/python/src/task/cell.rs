@@ -5,7 +5,8 @@
 //! is known (`layout().coro`, `.context`, `.name`), since `python -m asyncio ps` reads them there, else here.
 
 use super::registry::Node;
-use crate::future::cell::{Cell, FutureRef, clear_slot};
+use crate::ffi::slot::clear_slot;
+use crate::future::cell::{Cell, FutureRef};
 use crate::future::layout::layout;
 use crate::recorder::Mark;
 use pyo3_ffi as ffi;
@@ -154,7 +155,7 @@ impl TaskRef {
     #[inline]
     pub unsafe fn set_waiter(self, waiter: *mut ffi::PyObject) {
         // SAFETY: as in `clear`.
-        unsafe { crate::future::cell::set_slot(&raw mut (*self.cell).waiter, waiter) }
+        unsafe { crate::ffi::slot::set_slot(&raw mut (*self.cell).waiter, waiter) }
     }
 
     /// Notes the context of the steps; takes over the reference.
@@ -164,6 +165,6 @@ impl TaskRef {
     #[inline]
     pub unsafe fn set_context(self, context: *mut ffi::PyObject) {
         // SAFETY: as in `clear`.
-        unsafe { crate::future::cell::set_slot(self.context(), context) }
+        unsafe { crate::ffi::slot::set_slot(self.context(), context) }
     }
 }

@@ -3,8 +3,8 @@
 use super::cell::TaskRef;
 use super::{eager, kept, registry, wrapper};
 use crate::coroutine;
+use crate::ffi::slot::{clear_slot, set_slot};
 use crate::ffi::{Python, Raised, compat, gil::GilCell, names::names, owned::Owned};
-use crate::future::cell::{clear_slot, set_slot};
 use crate::future::door::door;
 use crate::future::layout::layout;
 use crate::future::{lifecycle, soon};

@@ -2,8 +2,9 @@
 
 use super::cell::TaskRef;
 use super::{registry, step};
+use crate::ffi::slot::clear_slot;
 use crate::ffi::{Python, Raised, compat, owned::Owned};
-use crate::future::cell::{State, clear_slot};
+use crate::future::cell::State;
 use crate::future::door::door;
 use crate::recorder;
 use pyo3_ffi as ffi;

@@ -2,11 +2,11 @@
 
 use super::cell::TaskRef;
 use super::registry;
-use crate::ffi::{Python, compat, names::names, owned::Owned};
+use crate::ffi::{Python, compat, names::names, owned::Owned, types};
 use crate::future::cell::State;
 use crate::future::door::door;
 use crate::future::layout::layout;
-use crate::future::lifecycle::{finalize, free, report, traverse_base};
+use crate::future::lifecycle::{finalize, report, traverse_base};
 use crate::recorder;
 use pyo3_ffi as ffi;
 use std::ffi::{c_int, c_void};
@@ -105,6 +105,6 @@ pub unsafe extern "C" fn tp_dealloc(object: *mut ffi::PyObject) {
         ffi::PyObject_GC_UnTrack(object.cast());
         ffi::PyObject_ClearWeakRefs(object);
         tp_clear(object);
-        free(kind, object);
+        types::free(kind, object);
     }
 }

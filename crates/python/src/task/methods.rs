@@ -2,8 +2,8 @@
 
 use super::cell::TaskRef;
 use super::create::text;
+use crate::ffi::slot::set_slot;
 use crate::ffi::{Python, answer, args::Args, args::raise, names::names, owned::Owned};
-use crate::future::cell::set_slot;
 use crate::future::door::door;
 use crate::future::{status, truth};
 use pyo3_ffi as ffi;

@@ -5,6 +5,7 @@
 
 use super::cell::TaskRef;
 use super::{current, step};
+use crate::ffi::slot::clear_slot;
 use crate::ffi::{
     Python, answer,
     args::raise_type_error,
@@ -12,7 +13,6 @@ use crate::ffi::{
     owned::Owned,
     types::{self, Type},
 };
-use crate::future::cell::clear_slot;
 use pyo3_ffi as ffi;
 use std::ffi::{c_int, c_void};
 use std::ptr;

@@ -7,10 +7,11 @@
 use super::object::{self, GroupObject, fields, set, task_count};
 use crate::coroutine::{self, CoroRef, Kind, Sent};
 use crate::door::attribute;
+use crate::ffi::slot::set_slot;
 use crate::ffi::{
     Python, Raised, answer, args::raise, compat, gil::GilCell, names::names, owned::Owned, types,
 };
-use crate::future::cell::{FutureRef, State, set_slot};
+use crate::future::cell::{FutureRef, State};
 use crate::future::door::door;
 use crate::future::layout::layout;
 use crate::future::{self, Purpose, outcome};

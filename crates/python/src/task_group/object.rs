@@ -1,6 +1,7 @@
 //! A group's fields, its tasks, and what CPython asks of its type.
 
 use crate::door::attribute;
+use crate::ffi::slot::{clear_slot, set_slot};
 use crate::ffi::{
     Python, Raised,
     args::Args,
@@ -11,7 +12,7 @@ use crate::ffi::{
     types::{self, Type},
 };
 use crate::future::callbacks;
-use crate::future::cell::{Entry, State, clear_slot, set_slot};
+use crate::future::cell::{Entry, State};
 use crate::future::layout::layout;
 use crate::future::outcome;
 use crate::stand_in::class;
@@ -367,7 +368,7 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
             ffi::PyObject_ClearWeakRefs(object);
         }
         clear(object);
-        crate::future::lifecycle::free(ffi::Py_TYPE(object), object);
+        types::free(ffi::Py_TYPE(object), object);
     }
 }
 

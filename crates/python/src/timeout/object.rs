@@ -1,6 +1,7 @@
 //! A `Timeout`'s fields, its alarm, and what CPython asks of its type.
 
 use super::asyncios;
+use crate::ffi::slot::{clear_slot, set_slot};
 use crate::ffi::{
     Python, Raised,
     args::raise,
@@ -8,7 +9,6 @@ use crate::ffi::{
     owned::Owned,
     types::{self, Type},
 };
-use crate::future::cell::{clear_slot, set_slot};
 use crate::native_loop::Loop;
 use crate::ready::Ready;
 use crate::stand_in::class;
@@ -334,7 +334,7 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
             ffi::PyObject_ClearWeakRefs(object);
         }
         clear(object);
-        crate::future::lifecycle::free(ffi::Py_TYPE(object), object);
+        types::free(ffi::Py_TYPE(object), object);
     }
 }
 
