@@ -1,13 +1,17 @@
 //! `as_completed(fs, *, timeout=None)`.
 //!
 //! Native for a list, tuple or set of coroutines and native futures of the running loop. What it returns (`iterator.rs`) observes the
-//! futures without a callback for each; each step is a native coroutine (`next.rs`). Else asyncio's own runs.
+//! futures (`futures.rs`) without a callback for each; each step is a native coroutine (`next.rs`). Else asyncio's own runs.
 //! From 3.13 on it begins when it is called, before when it is first asked: it was a generator.
 
+mod futures;
 mod iterator;
 mod next;
+mod surface;
 
-pub use iterator::{callback, child_done, is_iterator, run_alarm};
+pub use futures::{child_done, run_alarm};
+pub use iterator::is_iterator;
+pub use surface::callback;
 
 use crate::ffi::{Python, Raised, args::Args, compat, gil::GilCell, names::names, owned::Owned};
 use crate::future::layout::layout;
@@ -52,7 +56,7 @@ impl StandIn for AsCompleted {
                 return Ok(None);
             };
             let made = iterator::new()?;
-            iterator::begin(IteratorRef::of(made.as_ptr()), known)?;
+            futures::begin(IteratorRef::from_object(made.as_ptr()), known)?;
             Ok(Some(made))
         }
     }
@@ -89,7 +93,7 @@ unsafe fn known(given: *mut ffi::PyObject, timeout: *mut ffi::PyObject) -> Pytho
             return Ok(None);
         }
         let items = Owned::new(ffi::PySequence_List(given))?;
-        let all_known = iterator::each(&items).all(|object| {
+        let all_known = futures::each(&items).all(|object| {
             gather::is_coroutine(object)
                 || layout()
                     .exact(object)
@@ -129,7 +133,7 @@ unsafe fn asyncios(given: *mut ffi::PyObject, timeout: *mut ffi::PyObject) -> Py
 
 /// Makes the types and the function, and adds the latter to the module.
 pub fn init(module: *mut ffi::PyObject) -> Python<()> {
-    iterator::init()?;
+    surface::init()?;
     let original = stand_in::add::<AsCompleted>(module)?;
     // SAFETY: the import runs alone.
     unsafe { *ORIGINAL.get() = original };

@@ -80,7 +80,7 @@ unsafe fn resume_result(coro: CoroRef, exception: Option<Owned>) -> Sent {
 unsafe fn resume_future(coro: CoroRef, exception: Option<Owned>) -> Sent {
     // SAFETY: called by `drive`; the iterator is kept alive by the coroutine.
     unsafe {
-        if coro.cell().phase == 0 && !IteratorRef::of(coro.held(ITERATOR)).count_one() {
+        if coro.cell().phase == 0 && !IteratorRef::from_object(coro.held(ITERATOR)).count_one() {
             ffi::PyErr_SetNone(ffi::PyExc_StopAsyncIteration);
             return Sent::Raised;
         }
@@ -92,7 +92,7 @@ unsafe fn resume_future(coro: CoroRef, exception: Option<Owned>) -> Sent {
 unsafe fn got(coro: CoroRef, exception: Option<Owned>) -> Python<Sent> {
     // SAFETY: called by `drive`; the iterator is kept alive by the coroutine.
     unsafe {
-        let iterator = IteratorRef::of(coro.held(ITERATOR));
+        let iterator = IteratorRef::from_object(coro.held(ITERATOR));
         if coro.cell().phase == 0 {
             coro.cell().phase = 1;
             coro.hold(GET, done_queue::get(iterator.queue()?)?.into_ptr());

@@ -1,14 +1,16 @@
 //! `gather(*coros_or_futures, return_exceptions=False)`.
 //!
 //! Native where everything given is a coroutine or a native future of the running loop, each once: the tasks are made here, and
-//! the result, a `_GatheringFuture` (`outer.rs`), observes its children without a callback for each. Else it is asyncio's own.
+//! the result, a `_GatheringFuture` (`outer.rs`), observes its children (`children.rs`) without a callback for each. Else it is asyncio's own.
 //!
 //! Children are counted in the turn after the one that completed them, as asyncio's callbacks are; so what a gather wakes runs in
 //! the same turn.
 
+mod children;
 mod outer;
 
-pub use outer::{Outer, cancel, child_done, children_of, is_outer};
+pub use children::{cancel, child_done};
+pub use outer::{Outer, children_of, is_outer};
 
 use crate::coroutine;
 use crate::ffi::{Python, Raised, args::Args, names::names, owned::Owned};
@@ -150,6 +152,6 @@ unsafe fn fill(loop_: Loop, outer: Outer, given: &[*mut ffi::PyObject], eager: b
 
 /// Makes the type and the function, and adds the latter to the module.
 pub fn init(module: *mut ffi::PyObject) -> Python<()> {
-    outer::init()?;
+    outer::init(children::table())?;
     stand_in::add::<Gather>(module).map(drop)
 }

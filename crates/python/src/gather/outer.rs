@@ -1,39 +1,35 @@
-//! `_GatheringFuture`: what `gather` returns. A native future that knows its children, counts them, and passes `cancel()` on to them.
+//! `_GatheringFuture`: what `gather` returns. A native future that knows its children; `children` is what they do to it and it to them.
 //!
 //! Invariants: `children` are as many as were given, once `total` is not 0; the children that are not done have it as an observer.
 
 use crate::ffi::slot::clear_slot;
 use crate::ffi::{
-    Python, Raised, answer,
-    args::Args,
-    compat,
+    Python, Raised, answer, compat,
     owned::Owned,
     types::{self, Type},
 };
-use crate::future::cell::{Cell, FutureRef, State};
-use crate::future::door::door;
+use crate::future::cell::{Cell, FutureRef};
 use crate::future::layout::{self, layout};
-use crate::future::{Purpose, lifecycle, methods, outcome};
+use crate::future::{Purpose, lifecycle};
 use crate::native_loop::Loop;
-use crate::task::{awaited_by, cancel as task_cancel};
 use pyo3_ffi as ffi;
 use std::ffi::{c_int, c_void};
 use std::ptr;
 
 /// What it holds behind a future's fields.
-struct Fields {
+pub struct Fields {
     /// Strong.
-    children: Vec<*mut ffi::PyObject>,
+    pub children: Vec<*mut ffi::PyObject>,
     /// 3.14+: the task that called `gather`; strong or NULL.
     task: *mut ffi::PyObject,
     /// How many are done.
-    finished: usize,
+    pub finished: usize,
     /// How many there are; 0 until all are known.
-    total: usize,
-    return_exceptions: bool,
-    cancel_requested: bool,
+    pub total: usize,
+    pub return_exceptions: bool,
+    pub cancel_requested: bool,
     /// Making it failed: nobody waits for it.
-    abandoned: bool,
+    pub abandoned: bool,
 }
 
 /// A gathering future: a borrowed reference.
@@ -111,8 +107,9 @@ impl Outer {
         self.0
     }
 
+    /// It as a future.
     #[inline]
-    fn future(self) -> FutureRef {
+    pub fn future(self) -> FutureRef {
         // SAFETY: its fields begin with a future's.
         unsafe { FutureRef::at(self.0, layout().future_cell) }
     }
@@ -125,7 +122,7 @@ impl Outer {
     /// # Safety
     /// The object lives, and the borrow ends before Python code can run.
     #[inline]
-    unsafe fn fields<'a>(self) -> &'a mut Fields {
+    pub unsafe fn fields<'a>(self) -> &'a mut Fields {
         // SAFETY: the caller's contract.
         unsafe { &mut *self.fields_ptr() }
     }
@@ -182,8 +179,11 @@ impl Outer {
     }
 
     /// The child at `index`, if there is one.
+    ///
+    /// # Safety
+    /// The object lives.
     #[inline]
-    unsafe fn child(self, index: usize) -> Option<Owned> {
+    pub unsafe fn child(self, index: usize) -> Option<Owned> {
         // SAFETY: the caller's contract.
         unsafe {
             let children = &self.fields().children;
@@ -191,162 +191,6 @@ impl Outer {
                 .get(index)
                 .map(|child| Owned::from_borrowed(*child))
         }
-    }
-}
-
-unsafe fn as_future(child: *mut ffi::PyObject) -> FutureRef {
-    // SAFETY: `gather` took exactly native futures only.
-    unsafe {
-        layout()
-            .exact(child)
-            .expect("a native gather has native children only")
-    }
-}
-
-/// `cancel(msg)`: passed on to the children; true if one took it.
-///
-/// # Safety
-/// The objects live and stay alive; `message` may be NULL.
-pub unsafe fn cancel(object: *mut ffi::PyObject, message: *mut ffi::PyObject) -> Python<bool> {
-    // SAFETY: no borrow lives while Python code runs.
-    unsafe {
-        let outer = Outer::of(object);
-        if outer.future().cell().state != State::Pending {
-            return Ok(false);
-        }
-        let mut any = false;
-        let mut index = 0;
-        while let Some(child) = outer.child(index) {
-            any |= task_cancel::cancel_object(&child, message)?;
-            index += 1;
-        }
-        if any {
-            outer.fields().cancel_requested = true;
-        }
-        Ok(any)
-    }
-}
-
-/// Counts a child that is done.
-///
-/// # Safety
-/// Both live and stay alive.
-#[inline]
-pub unsafe fn child_done(object: *mut ffi::PyObject, child: *mut ffi::PyObject) -> Python<()> {
-    // SAFETY: no borrow lives while Python code runs.
-    unsafe {
-        let outer = Outer::of(object);
-        let fields = outer.fields();
-        fields.finished += 1;
-        let (last, each) = (fields.finished == fields.total, fields.return_exceptions);
-        let over = fields.abandoned || outer.future().cell().state != State::Pending;
-        if let Some(task) = outer.task() {
-            awaited_by::discard(child, task.as_ptr())?;
-        }
-        let future = as_future(child);
-        let cell = future.cell();
-        let well = cell.state == State::Finished && !cell.failed;
-        if over {
-            cell.log_traceback = false;
-            return Ok(());
-        }
-        if !well && !each {
-            return first_failure(outer, future);
-        }
-        cell.log_traceback = false;
-        if last { all_done(outer) } else { Ok(()) }
-    }
-}
-
-/// Without `return_exceptions`, the first child that fails or is cancelled ends it.
-#[cold]
-unsafe fn first_failure(outer: Outer, child: FutureRef) -> Python<()> {
-    // SAFETY: no borrow lives while Python code runs.
-    unsafe {
-        let exception = if child.cell().state == State::Cancelled {
-            outcome::cancelled_error(child)?
-        } else {
-            child.cell().log_traceback = false;
-            Owned::from_borrowed(child.cell().value)
-        };
-        if let Some(task) = outer.task() {
-            let mut index = 0;
-            while let Some(child) = outer.child(index) {
-                awaited_by::discard(child.as_ptr(), task.as_ptr())?;
-                index += 1;
-            }
-        }
-        outcome::set_exception(outer.future(), exception.as_ptr())
-    }
-}
-
-unsafe fn all_done(outer: Outer) -> Python<()> {
-    // SAFETY: the list is fresh; its items are new references. No borrow lives while Python code runs.
-    unsafe {
-        let count = outer.fields().children.len();
-        let results = Owned::new(ffi::PyList_New(count as ffi::Py_ssize_t))?;
-        for index in 0..count {
-            let child = outer.fields().children[index];
-            let cell = as_future(child).cell();
-            let result = match cell.state {
-                State::Cancelled => cancelled(as_future(child))?,
-                _ => Owned::from_borrowed(cell.value),
-            };
-            ffi::PyList_SET_ITEM(
-                results.as_ptr(),
-                index as ffi::Py_ssize_t,
-                result.into_ptr(),
-            );
-        }
-        if outer.fields().cancel_requested {
-            let last = outer.child(count - 1).expect("a gather has children");
-            let exception = outcome::cancelled_error(as_future(last.as_ptr()))?;
-            return outcome::set_exception(outer.future(), exception.as_ptr());
-        }
-        outcome::set_result(outer.future(), results.as_ptr())
-    }
-}
-
-/// What stands for a cancelled child among the results: a CancelledError with its message, or with an empty one.
-#[cold]
-unsafe fn cancelled(child: FutureRef) -> Python<Owned> {
-    // SAFETY: the class lives.
-    unsafe {
-        let message = match outcome::cancel_message(child) {
-            Some(message) => message,
-            None => Owned::new(ffi::PyUnicode_FromStringAndSize(c"".as_ptr(), 0))?,
-        };
-        Owned::new(ffi::PyObject_CallOneArg(
-            door().cancelled_error,
-            message.as_ptr(),
-        ))
-    }
-}
-
-unsafe extern "C" fn cancel_method(
-    object: *mut ffi::PyObject,
-    args: *const *mut ffi::PyObject,
-    count: ffi::Py_ssize_t,
-    keywords: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: CPython's calling convention, on an instance that it keeps alive.
-    unsafe {
-        let message = methods::cancel_message(Args::new(args, count, keywords));
-        answer::truth(message.and_then(|message| cancel(object, message)))
-    }
-}
-
-unsafe extern "C" fn on_completion(
-    object: *mut ffi::PyObject,
-    child: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls this on an instance that it keeps alive.
-    unsafe {
-        if layout().exact(child).is_none() {
-            crate::ffi::args::raise_type_error("a native future is required");
-            return ptr::null_mut();
-        }
-        answer::none(child_done(object, child))
     }
 }
 
@@ -427,8 +271,8 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
     }
 }
 
-/// Makes the type.
-pub fn init() -> Python<()> {
+/// Makes the type with these methods.
+pub fn init(methods: *mut c_void) -> Python<()> {
     let kind = Type {
         name: c"rondeau._core._GatheringFuture",
         size: fields_offset() + size_of::<Fields>(),
@@ -443,21 +287,7 @@ pub fn init() -> Python<()> {
             (ffi::Py_tp_traverse, traverse as *mut c_void),
             (ffi::Py_tp_clear, clear as *mut c_void),
             (ffi::Py_tp_dealloc, dealloc as *mut c_void),
-            (
-                ffi::Py_tp_methods,
-                types::table([
-                    types::fast_keywords(
-                        c"cancel",
-                        cancel_method,
-                        c"cancel($self, /, msg=None)\n--\n\nCancel the children; False if none took it.",
-                    ),
-                    types::one(
-                        c"_on_completion",
-                        on_completion,
-                        c"_on_completion($self, future, /)\n--\n\n",
-                    ),
-                ]),
-            ),
+            (ffi::Py_tp_methods, methods),
             (
                 ffi::Py_tp_getset,
                 types::table([
