@@ -26,7 +26,7 @@ from rondeau import _cold, _core, _tls
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncio.base_events import Server
-    from collections.abc import Callable, Container, Iterator
+    from collections.abc import Callable, Container
     from concurrent.futures import Executor
     from contextvars import Context
     from typing import Any, TypeVar, TypeVarTuple
@@ -81,37 +81,6 @@ def _has_methods_of_its_own(sock: socket.socket) -> bool:
     return any(
         getattr(kind, name, None) is not getattr(socket.socket, name) for name in ("recv", "recv_into", "send", "sendmsg")
     )
-
-
-class _Clients:
-    """A server's open connections, kept where they are kept anyway: in the loop's table of descriptors.
-
-    Stands where asyncio's `Server` has a `WeakSet`, which costs 300 bytes a connection.
-    """
-
-    def __init__(self, loop: EventLoop, server: Server) -> None:
-        self._loop = loop
-        self._server = server
-        self._others: set[Any] = set()
-        self._count = 0
-
-    def add(self, transport: Any) -> None:
-        self._count += 1
-        if not isinstance(transport, _core.SocketTransport):
-            self._others.add(transport)
-
-    def discard(self, transport: Any) -> None:
-        self._count -= 1
-        self._others.discard(transport)
-
-    def copy(self) -> list[Any]:
-        return [*self._loop._transports_of(self._server), *self._others]
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.copy())
 
 
 exception_hooks: list[Callable[[], None]] = []  # Who wants to know of unhandled exceptions: flight recorders.
@@ -538,10 +507,11 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
         *args: Any,
         **kwargs: Any,
     ) -> None:
-        if isinstance(server, asyncio.base_events.Server) and not isinstance(
-            getattr(server, "_clients", None), _Clients | None
-        ):
-            server._clients = _Clients(self, server)  # type: ignore[attr-defined]
+        if isinstance(server, asyncio.base_events.Server):
+            from ._clients import Clients  # Few programs serve.
+
+            if not isinstance(getattr(server, "_clients", None), Clients | None):
+                server._clients = Clients(self, server)  # type: ignore[attr-defined]
         if sock.fileno() < 0:
             return  # Closed while it waited for descriptors to be had again.
         super()._start_serving(protocol_factory, sock, sslcontext, server, *args, **kwargs)

@@ -16,10 +16,11 @@
 //! Invariant: what is reported did last that long; what is a look shorter than threshold and a quarter may be missed. Rejected: wall time
 //! alone (one report a second on a machine with four busy processes a core).
 
-use rondeau_driver::thread::{State, Usage};
+mod span;
 
-/// A watcher that comes this much later than twice its pause was not let run: nanoseconds.
-const LATE: u64 = 5_000_000;
+pub use span::{Held, Sight, Verdict};
+
+use span::Span;
 
 /// What a loop's thread writes of itself, as it was at a look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,63 +38,6 @@ impl Beat {
     pub const fn is_idle(self) -> bool {
         self.word & 1 == 1
     }
-}
-
-/// What was seen of a loop's thread at a look.
-#[derive(Clone, Copy, Debug)]
-pub struct Sight {
-    /// What the thread has used.
-    pub usage: Usage,
-    /// It sleeps, and what it waits for is the interpreter's lock.
-    pub locked_out: bool,
-    /// It sleeps until another thread of the process does something, and that has no processor.
-    pub starved: bool,
-}
-
-/// How long something has held a loop. Nanoseconds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Held {
-    /// By the clock on the wall.
-    pub wall: u64,
-    /// Of these, computing or asleep: what counts.
-    pub counted: u64,
-    /// Of these, computing.
-    pub ran: u64,
-    /// Waiting for the interpreter's lock.
-    pub kept: u64,
-    /// Items that were begun meanwhile.
-    pub items: u64,
-    /// The same was reported before, and goes on.
-    pub again: bool,
-}
-
-/// What a look comes to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict {
-    /// One item holds the loop, and goes on.
-    Blocked(Held),
-    /// A turn of many items lasts, and goes on.
-    Busy(Held),
-    /// One item is kept from going on by the interpreter's lock.
-    Kept(Held),
-    /// What was reported has ended.
-    Over(Held),
-}
-
-/// An item, or a turn, that has been seen at two looks.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    key: u64,
-    first_word: u64,
-    since: u64,
-    base: Usage,
-    /// Time that is nobody's: the process was stopped.
-    frozen: u64,
-    held: Held,
-    /// `counted` at which the next report is due, and the same for `kept`.
-    due: u64,
-    due_kept: u64,
-    reported: bool,
 }
 
 /// The judge of one loop.
@@ -152,24 +96,18 @@ impl Stall {
                     span.go_on(now, pause, last, sight, beat.word);
                 }
                 (slot, _) => {
-                    *verdict = ended(slot.take(), now, pause);
+                    *verdict = slot.take().and_then(|span| span.ended(now, pause));
                     *slot = Some(Span::new(key, beat.word, now, sight.usage, threshold));
                 }
             }
         }
         if let (Some(item), Some(turn)) = (&mut self.item, &mut self.turn) {
-            if let Some(said) = item.judge(threshold) {
-                turn.due = u64::MAX; // The turn's length is the item's: not said twice.
-                verdicts[0] = Some(said);
-            } else if turn.held.items > 0
-                && turn.held.counted >= turn.due
-                && (item.held.counted * 2 < turn.held.counted || turn.held.counted >= 2 * threshold)
-            {
-                turn.reported = true;
-                let held = turn.held;
-                turn.due = next_due(held.counted);
-                turn.held.again = true;
-                verdicts[1] = Some(Verdict::Busy(held));
+            match item.judge(threshold) {
+                Some(said) => {
+                    turn.say_no_more();
+                    verdicts[0] = Some(said);
+                }
+                None => verdicts[1] = turn.judge_turn(item, threshold),
             }
         }
         verdicts
@@ -184,100 +122,8 @@ impl Stall {
     /// Nothing holds the loop, or nobody will look any more: what is to be said of the item, and of the turn.
     pub fn end(&mut self, now: u64, pause: u64) -> [Option<Verdict>; 2] {
         self.last = None;
-        [self.item.take(), self.turn.take()].map(|span| ended(span, now, pause))
-    }
-}
-
-/// A block that goes on is told of again after ten times as long, and not before a second.
-fn next_due(counted: u64) -> u64 {
-    (counted * 10).max(1_000_000_000)
-}
-
-/// What is to be said of something that ended between the last look and this one: it is taken to have lasted half of that time.
-fn ended(span: Option<Span>, now: u64, pause: u64) -> Option<Verdict> {
-    let span = span.filter(|span| span.reported)?;
-    let mut held = span.held;
-    let rest = (now.saturating_sub(span.since + held.wall)).min(pause) / 2;
-    held.wall += rest;
-    held.counted += rest;
-    Some(Verdict::Over(held))
-}
-
-impl Span {
-    fn new(key: u64, word: u64, now: u64, base: Usage, threshold: u64) -> Span {
-        Span {
-            key,
-            first_word: word,
-            since: now,
-            base,
-            frozen: 0,
-            held: Held::default(),
-            due: threshold,
-            due_kept: threshold,
-            reported: false,
-        }
-    }
-
-    /// It is still the same one: what of the time since the last look counts.
-    fn go_on(&mut self, now: u64, pause: u64, last: (u64, Sight), sight: Sight, word: u64) {
-        let (then, before) = last;
-        let starved = sight.starved || before.starved;
-        let before = before.usage;
-        let usage = sight.usage;
-        let passed = now.saturating_sub(then);
-        let ran = usage.ran.saturating_sub(before.ran).min(passed);
-        let idle = passed - ran;
-        if usage.state == State::Stopped || starved {
-            self.frozen += idle;
-        } else if sight.locked_out {
-            self.held.kept += idle.min(pause + LATE);
-            self.frozen += idle - idle.min(pause + LATE);
-        } else if passed > 2 * pause + LATE {
-            self.frozen += (passed - pause).min(idle);
-        }
-        self.held.wall = now - self.since;
-        self.held.ran += ran;
-        self.held.items = (word - self.first_word) / 2;
-        // At least what it computed. A thread that sleeps had all its waits for a processor counted by the kernel: the rest is sleep.
-        let mut counted = self.held.counted + ran;
-        if usage.state == State::Asleep {
-            let nobodys = self.frozen + self.held.kept;
-            counted = match (usage.waited, self.base.waited) {
-                (Some(waited), Some(base)) => counted.max(
-                    self.held
-                        .wall
-                        .saturating_sub(nobodys + waited.saturating_sub(base)),
-                ),
-                // The kernel does not count: only a look that finds it as it was, having done nothing, counts as sleep.
-                _ if before.state == State::Asleep
-                    && ran == 0
-                    && !sight.locked_out
-                    && !sight.starved =>
-                {
-                    counted + passed.min(pause)
-                }
-                _ => counted,
-            };
-        }
-        self.held.counted = counted;
-    }
-
-    /// What is to be said of an item now.
-    fn judge(&mut self, threshold: u64) -> Option<Verdict> {
-        let held = self.held;
-        let blocked = held.counted >= self.due;
-        if !blocked && held.kept < self.due_kept {
-            return None;
-        }
-        self.reported = true;
-        self.held.again = true;
-        if blocked {
-            self.due = next_due(held.counted);
-            self.due_kept = self.due_kept.max(threshold.saturating_add(held.kept));
-            return Some(Verdict::Blocked(held));
-        }
-        self.due_kept = next_due(held.kept);
-        Some(Verdict::Kept(held))
+        [self.item.take(), self.turn.take()]
+            .map(|span| span.and_then(|span| span.ended(now, pause)))
     }
 }
 
@@ -285,6 +131,7 @@ impl Span {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use rondeau_driver::thread::{State, Usage};
 
     const MS: u64 = 1_000_000;
     const PAUSE: u64 = 10 * MS;
