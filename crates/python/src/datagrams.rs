@@ -374,11 +374,8 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     };
     // SAFETY: the slots match their numbers and the size is the instance struct's. The import runs alone.
     unsafe {
-        let kind = kind.build(ptr::null_mut())?;
-        if ffi::PyModule_AddType(module, kind.as_ptr().cast()) != 0 {
-            return Err(Raised);
-        }
-        *TYPE.get() = kind.into_ptr().cast();
+        let kind = kind.publish(module, ptr::null_mut())?;
+        *TYPE.get() = kind;
     }
     Ok(())
 }

@@ -335,7 +335,7 @@ pub struct Surface {
 pub unsafe fn build<C: Frameless>(
     module: *mut ffi::PyObject,
     mut surface: Surface,
-) -> Python<Owned> {
+) -> Python<*mut ffi::PyTypeObject> {
     const {
         assert!(C::WEAK == size_of::<ffi::PyObject>());
         assert!(C::FRAME_STATE == FRAME_STATE_OFFSET);
@@ -403,11 +403,8 @@ pub unsafe fn build<C: Frameless>(
     };
     // SAFETY: the slots match their numbers and the size is the instance's. The import runs alone.
     unsafe {
-        let kind = kind.build(ptr::null_mut())?;
-        types::trim(kind.as_ptr().cast())?;
-        if ffi::PyModule_AddType(module, kind.as_ptr().cast()) != 0 {
-            return Err(Raised);
-        }
+        let kind = kind.publish(module, ptr::null_mut())?;
+        types::trim(kind)?;
         Ok(kind)
     }
 }

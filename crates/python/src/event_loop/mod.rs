@@ -13,7 +13,7 @@ mod turn;
 mod watch;
 
 use crate::ffi::{
-    Python, Raised, answer,
+    Python, answer,
     args::raise,
     owned::Owned,
     types::{Type, fast_keywords, noargs, one, table_of},
@@ -422,11 +422,8 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     };
     // SAFETY: the slots match their numbers and the size is the instance struct's.
     unsafe {
-        let kind = kind.build(ptr::null_mut())?;
-        if ffi::PyModule_AddType(module, kind.as_ptr().cast()) != 0 {
-            return Err(Raised);
-        }
-        set_loop_type(kind.into_ptr().cast());
+        let kind = kind.publish(module, ptr::null_mut())?;
+        set_loop_type(kind);
     }
     Ok(())
 }

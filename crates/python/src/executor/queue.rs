@@ -5,7 +5,7 @@
 
 use super::job;
 use crate::ffi::{
-    Python, Raised, answer,
+    Python, answer,
     args::raise_type_error,
     gil::GilCell,
     names::names,
@@ -327,11 +327,8 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     };
     // SAFETY: the slots match their numbers and the size is the instance struct's; the import runs alone.
     unsafe {
-        let kind = kind.build(ptr::null_mut())?;
-        if ffi::PyModule_AddType(module, kind.as_ptr().cast()) != 0 {
-            return Err(Raised);
-        }
-        *TYPE.get() = kind.into_ptr().cast();
+        let kind = kind.publish(module, ptr::null_mut())?;
+        *TYPE.get() = kind;
     }
     Ok(())
 }

@@ -143,6 +143,25 @@ impl Type {
         // SAFETY: CPython copies spec and slots; the tables they point to are leaked on purpose.
         unsafe { Owned::new(ffi::PyType_FromSpecWithBases(&mut spec, bases)) }
     }
+
+    /// The same, and adds it to the module, for the life of the process.
+    ///
+    /// # Safety
+    /// As for `build`.
+    pub unsafe fn publish(
+        self,
+        module: *mut ffi::PyObject,
+        bases: *mut ffi::PyObject,
+    ) -> Python<*mut ffi::PyTypeObject> {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let kind = self.build(bases)?;
+            if ffi::PyModule_AddType(module, kind.as_ptr().cast()) != 0 {
+                return Err(Raised);
+            }
+            Ok(kind.into_ptr().cast())
+        }
+    }
 }
 
 /// Takes `__next__` off a type whose `tp_iternext` serves `await` alone, and room for inline attributes, which few use.

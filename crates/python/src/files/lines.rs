@@ -418,10 +418,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     };
     // SAFETY: the slots match their numbers and the sizes are the instance structs'. The import runs alone.
     unsafe {
-        let lines = lines.build(ptr::null_mut())?;
-        if ffi::PyModule_AddType(module, lines.as_ptr().cast()) != 0 {
-            return Err(Raised);
-        }
+        lines.publish(module, ptr::null_mut())?;
         let intern = |name: &std::ffi::CStr| {
             Owned::new(ffi::PyUnicode_InternFromString(name.as_ptr())).map(Owned::into_ptr)
         };

@@ -227,10 +227,6 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
         slots: Vec::new(),
     };
     // SAFETY: there are no slots of its own. The import runs alone.
-    unsafe {
-        *TYPE.get() = shell::build::<Operation>(module, surface)?
-            .into_ptr()
-            .cast()
-    };
+    unsafe { *TYPE.get() = shell::build::<Operation>(module, surface)? };
     Ok(())
 }

@@ -24,7 +24,7 @@ pub use lifecycle::{new, new_for};
 pub use purpose::Purpose;
 
 use crate::ffi::{
-    Python, Raised, compat, stop_iteration,
+    Python, compat, stop_iteration,
     types::{self, Type},
 };
 use layout::Kind;
@@ -161,12 +161,9 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     };
     // SAFETY: the slots match their numbers; the size covers the base's storage and our fields. The import runs alone.
     unsafe {
-        let kind = kind.build(base.cast())?;
-        types::trim(kind.as_ptr().cast())?;
-        if ffi::PyModule_AddType(module, kind.as_ptr().cast()) != 0 {
-            return Err(Raised);
-        }
-        let kind = kind.into_ptr().cast();
+        let kind = kind.publish(module, base.cast())?;
+        types::trim(kind)?;
+
         layout::set(|layout| {
             layout.future = kind;
             layout.future_cell = offset;

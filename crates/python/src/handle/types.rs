@@ -3,7 +3,7 @@
 use super::cancel::{cancel_handle, cancel_threadsafe, cancel_timer, cancelled_threadsafe};
 use super::{HANDLE, THREADSAFE, TIMER, is, key_offset, replace, slot, spare};
 use crate::door::door;
-use crate::ffi::{Python, Raised, compat, gil::GilCell, types};
+use crate::ffi::{Python, compat, gil::GilCell, types};
 use pyo3_ffi as ffi;
 use rondeau_core::TimerKey;
 use std::ffi::{CStr, c_void};
@@ -241,11 +241,8 @@ fn make(
     };
     // SAFETY: the slots match their numbers; the size covers asyncio's slots and the key.
     unsafe {
-        let kind = kind.build(base.cast())?;
-        if ffi::PyModule_AddType(module, kind.as_ptr().cast()) != 0 {
-            return Err(Raised);
-        }
-        *cell.get() = kind.into_ptr().cast();
+        let kind = kind.publish(module, base.cast())?;
+        *cell.get() = kind;
     }
     Ok(())
 }

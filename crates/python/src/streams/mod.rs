@@ -23,7 +23,7 @@ mod waiting;
 mod writer;
 
 use crate::ffi::{
-    Python, Raised, answer,
+    Python, answer,
     owned::Owned,
     types::{Type, fast, fast_keywords, noargs, one, table_of},
 };
@@ -210,11 +210,8 @@ fn add(
     };
     // SAFETY: the slots match their numbers and the size is the instance struct's; the type is kept for the process's life.
     unsafe {
-        let kind = kind.build(ptr::null_mut())?;
-        if ffi::PyModule_AddType(module, kind.as_ptr().cast()) != 0 {
-            return Err(Raised);
-        }
-        Ok(kind.into_ptr().cast())
+        let kind = kind.publish(module, ptr::null_mut())?;
+        Ok(kind)
     }
 }
 

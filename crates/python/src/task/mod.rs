@@ -32,7 +32,7 @@ pub use create::new;
 pub use step::{run_step, run_wakeup};
 
 use crate::ffi::{
-    Python, Raised,
+    Python,
     types::{self, Type},
 };
 use crate::future::{self, layout};
@@ -70,12 +70,9 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     };
     // SAFETY: the slots match their numbers; the size covers the base's storage and our fields. The import runs alone.
     unsafe {
-        let kind = kind.build(base.cast())?;
-        types::trim(kind.as_ptr().cast())?;
-        if ffi::PyModule_AddType(module, kind.as_ptr().cast()) != 0 {
-            return Err(Raised);
-        }
-        let kind = kind.into_ptr().cast();
+        let kind = kind.publish(module, base.cast())?;
+        types::trim(kind)?;
+
         layout::set(|layout| {
             layout.task = kind;
             layout.task_cell = offset;

@@ -19,7 +19,7 @@ mod sslproto;
 mod state;
 mod writing;
 
-use crate::ffi::{Python, Raised, types::Type};
+use crate::ffi::{Python, types::Type};
 use crate::transport;
 use pyo3_ffi as ffi;
 use state::{Object, Protocol, set_type};
@@ -134,11 +134,8 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
                 (ffi::Py_tp_members, attributes::members()),
             ],
         };
-        let kind = kind.build(ptr::null_mut())?;
-        if ffi::PyModule_AddType(module, kind.as_ptr().cast()) != 0 {
-            return Err(Raised);
-        }
-        let kind = kind.into_ptr().cast();
+        let kind = kind.publish(module, ptr::null_mut())?;
+
         set_type(kind);
         transport::add_consumer(
             kind,

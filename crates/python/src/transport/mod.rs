@@ -293,11 +293,8 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
                 (ffi::Py_tp_members, members),
             ],
         };
-        let kind = kind.build(base.cast())?;
-        if ffi::PyModule_AddType(module, kind.as_ptr().cast()) != 0 {
-            return Err(Raised);
-        }
-        set_type(kind.into_ptr().cast());
+        let kind = kind.publish(module, base.cast())?;
+        set_type(kind);
         debug_assert!(!transport_type().is_null());
     }
     Ok(())

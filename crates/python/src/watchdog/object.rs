@@ -267,10 +267,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     };
     // SAFETY: the slots match their numbers and the size is the instance struct's.
     unsafe {
-        let kind = kind.build(ptr::null_mut())?;
-        if ffi::PyModule_AddType(module, kind.as_ptr().cast()) != 0 {
-            return Err(Raised);
-        }
+        kind.publish(module, ptr::null_mut())?;
     }
     Ok(())
 }
