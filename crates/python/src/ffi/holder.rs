@@ -1,10 +1,13 @@
-//! Objects of ours that hold others and that no program makes: how the collector visits them and how they die.
+//! Objects of ours that hold others: how the collector visits them and how they die.
 //!
-//! Called by what needs one object to stand between several: a shield, a submitted coroutine, a job for a thread.
+//! Called by types whose instances are a struct of references: streams, and what stands between several objects and is made by no program
+//! (a shield, a submitted coroutine, a job for a thread), whose whole type is made here.
 
 use super::{
     Python,
+    slot::clear_slot,
     types::{self, Type},
+    visit,
 };
 use pyo3_ffi as ffi;
 use std::ffi::{CStr, c_int, c_void};
@@ -20,41 +23,77 @@ pub trait Holder: Sized {
     /// # Safety
     /// `this` is an instance; only places are taken.
     unsafe fn held(this: *mut Self) -> impl IntoIterator<Item = *mut *mut ffi::PyObject>;
+
+    /// One more object that it keeps alive, borrowed; NULL for none.
+    ///
+    /// # Safety
+    /// `this` is an instance, and no borrow of it lives.
+    unsafe fn other(_this: *mut Self) -> *mut ffi::PyObject {
+        ptr::null_mut()
+    }
+
+    /// Lets go of what is in no field of `held`, and resets the rest, before those are emptied.
+    ///
+    /// # Safety
+    /// `this` is an instance that is kept alive; any Python code may run.
+    unsafe fn reset(_this: *mut Self) {}
 }
 
-unsafe extern "C" fn traverse<H: Holder>(
+/// Lets go of everything.
+///
+/// # Safety
+/// The object is an instance that is kept alive; any Python code may run.
+pub unsafe fn forget<H: Holder>(object: *mut ffi::PyObject) {
+    // SAFETY: each field is emptied before its reference is released.
+    unsafe {
+        H::reset(object.cast());
+        for slot in H::held(object.cast()) {
+            clear_slot(slot);
+        }
+    }
+}
+
+/// `tp_traverse`.
+pub unsafe extern "C" fn traverse<H: Holder>(
     object: *mut ffi::PyObject,
     visit: ffi::visitproc,
     arg: *mut c_void,
 ) -> c_int {
     // SAFETY: the collector calls this on an instance and runs no Python code while it visits.
     unsafe {
-        let mut result = visit(ffi::Py_TYPE(object).cast(), arg);
+        let result = visit::each(
+            &[ffi::Py_TYPE(object).cast(), H::other(object.cast())],
+            visit,
+            arg,
+        );
+        if result != 0 {
+            return result;
+        }
         for slot in H::held(object.cast()) {
-            if result == 0 && !(*slot).is_null() {
-                result = visit(*slot, arg);
+            let result = visit::each(&[*slot], visit, arg);
+            if result != 0 {
+                return result;
             }
         }
-        result
+        0
     }
 }
 
-unsafe extern "C" fn clear<H: Holder>(object: *mut ffi::PyObject) -> c_int {
-    // SAFETY: each field is emptied before its reference is released.
-    unsafe {
-        for slot in H::held(object.cast()) {
-            ffi::Py_XDECREF(slot.replace(ptr::null_mut()));
-        }
-    }
+/// `tp_clear`.
+pub unsafe extern "C" fn clear<H: Holder>(object: *mut ffi::PyObject) -> c_int {
+    // SAFETY: the collector calls this on an instance.
+    unsafe { forget::<H>(object) };
     0
 }
 
-unsafe extern "C" fn dealloc<H: Holder>(object: *mut ffi::PyObject) {
+/// `tp_dealloc`; of a class made in Python, which has finalised by then, reached from there.
+pub unsafe extern "C" fn dealloc<H: Holder>(object: *mut ffi::PyObject) {
     // SAFETY: the last reference is gone.
     unsafe {
+        let kind = ffi::Py_TYPE(object);
         ffi::PyObject_GC_UnTrack(object.cast());
-        clear::<H>(object);
-        types::free(ffi::Py_TYPE(object), object);
+        forget::<H>(object);
+        types::free(kind, object);
     }
 }
 

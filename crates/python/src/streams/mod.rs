@@ -3,7 +3,7 @@
 //! `python/rondeau/_streams.py` puts each in front of asyncio's class of that name, so that `isinstance` holds and what is not
 //! native is asyncio's. `buffer` is what was received, `feed` how it comes in, `reads` and `until` how it is read, `waiting` how a
 //! read waits, `protocol` and `writer` the other two classes, `events` what a transport tells the protocol, `drain` the writer's waits,
-//! `attributes` what Python sees of the fields, `life` how all three die, `door` what is asyncio's.
+//! `attributes` what Python sees of the fields, `door` what is asyncio's.
 //!
 //! What makes them fast: a native transport's data goes from the hot buffer into the reader without a Python frame, a read that
 //! finds its data makes one small coroutine and nothing else, and a woken reader's task is put on the agenda at once.
@@ -14,7 +14,6 @@ mod door;
 mod drain;
 mod events;
 mod feed;
-mod life;
 mod protocol;
 mod reader;
 mod reads;
@@ -24,12 +23,13 @@ mod writer;
 
 use crate::ffi::{
     Python, answer,
+    holder::{self, Holder},
     owned::Owned,
     types::{Type, fast, fast_keywords, noargs, one, table_of},
 };
 use pyo3_ffi as ffi;
 use reader::ReaderRef;
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::ptr;
 
 /// The module's function that is told of the classes made in Python.
@@ -195,100 +195,58 @@ unsafe extern "C" fn new(
     unsafe { (*kind).tp_alloc.unwrap_or(ffi::PyType_GenericAlloc)(kind, 0) }
 }
 
-/// Makes one of the types and adds it to the module.
-fn add(
+/// Makes one of the types, with these slots beside those that it dies by, and adds it to the module.
+fn add<H: Holder>(
     module: *mut ffi::PyObject,
-    name: &'static CStr,
-    size: usize,
-    slots: Vec<(c_int, *mut c_void)>,
+    mut slots: Vec<(c_int, *mut c_void)>,
 ) -> Python<*mut ffi::PyTypeObject> {
+    slots.extend([
+        (ffi::Py_tp_traverse, holder::traverse::<H> as *mut c_void),
+        (ffi::Py_tp_clear, holder::clear::<H> as *mut c_void),
+        (ffi::Py_tp_dealloc, holder::dealloc::<H> as *mut c_void),
+    ]);
     let kind = Type {
-        name,
-        size,
+        name: H::NAME,
+        size: size_of::<H>(),
         flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_BASETYPE | ffi::Py_TPFLAGS_IMMUTABLETYPE,
         slots,
     };
-    // SAFETY: the slots match their numbers and the size is the instance struct's; the type is kept for the process's life.
-    unsafe {
-        let kind = kind.publish(module, ptr::null_mut())?;
-        Ok(kind)
-    }
+    // SAFETY: the slots match their numbers and the size is the instance struct's.
+    unsafe { kind.publish(module, ptr::null_mut()) }
 }
 
 /// Makes the types.
 pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     door::open()?;
-    let reader = add(
+    let reader = add::<reader::Reader>(
         module,
-        c"rondeau._core.StreamReader",
-        size_of::<reader::Reader>(),
         vec![
             (ffi::Py_tp_new, reader::new as *mut c_void),
             (ffi::Py_tp_init, reader::init as *mut c_void),
             (ffi::Py_tp_repr, repr as *mut c_void),
             (ffi::Py_tp_setattro, reader::setattro as *mut c_void),
-            (
-                ffi::Py_tp_traverse,
-                life::traverse::<reader::Reader> as *mut c_void,
-            ),
-            (
-                ffi::Py_tp_clear,
-                life::clear::<reader::Reader> as *mut c_void,
-            ),
-            (
-                ffi::Py_tp_dealloc,
-                life::dealloc::<reader::Reader> as *mut c_void,
-            ),
             (ffi::Py_am_aiter, until::aiter as *mut c_void),
             (ffi::Py_am_anext, until::anext as *mut c_void),
             (ffi::Py_tp_methods, table_of(reader_methods())),
             (ffi::Py_tp_getset, attributes::reader::table()),
         ],
     )?;
-    let writer = add(
+    let writer = add::<writer::Writer>(
         module,
-        c"rondeau._core.StreamWriter",
-        size_of::<writer::Writer>(),
         vec![
             (ffi::Py_tp_new, new as *mut c_void),
             (ffi::Py_tp_init, writer::init as *mut c_void),
-            (
-                ffi::Py_tp_traverse,
-                life::traverse::<writer::Writer> as *mut c_void,
-            ),
-            (
-                ffi::Py_tp_clear,
-                life::clear::<writer::Writer> as *mut c_void,
-            ),
-            (
-                ffi::Py_tp_dealloc,
-                life::dealloc::<writer::Writer> as *mut c_void,
-            ),
             (ffi::Py_tp_methods, table_of(writer_methods())),
             (ffi::Py_tp_getset, attributes::writer::table()),
         ],
     )?;
-    let protocol = add(
+    let protocol = add::<protocol::Protocol>(
         module,
-        c"rondeau._core.StreamReaderProtocol",
-        size_of::<protocol::Protocol>(),
         vec![
             (ffi::Py_tp_new, new as *mut c_void),
             (ffi::Py_tp_init, protocol::init as *mut c_void),
             (ffi::Py_tp_setattro, protocol::setattro as *mut c_void),
             (ffi::Py_tp_finalize, protocol::finalize as *mut c_void),
-            (
-                ffi::Py_tp_traverse,
-                life::traverse::<protocol::Protocol> as *mut c_void,
-            ),
-            (
-                ffi::Py_tp_clear,
-                life::clear::<protocol::Protocol> as *mut c_void,
-            ),
-            (
-                ffi::Py_tp_dealloc,
-                life::dealloc::<protocol::Protocol> as *mut c_void,
-            ),
             (ffi::Py_tp_methods, table_of(protocol_methods())),
             (ffi::Py_tp_getset, attributes::protocol::table()),
         ],

@@ -7,13 +7,17 @@
 
 use super::door::{door, overrides_nothing};
 use super::feed;
-use super::life::Fields;
 use super::reader::{given_loop, set};
 use super::reads::new_future;
 use crate::door as core_door;
 use crate::ffi::{
-    Python, Raised, answer, args::raise, compat, instance::Instance, names::names, owned::Owned,
-    visit,
+    Python, Raised, answer,
+    args::raise,
+    compat,
+    holder::{self, Holder},
+    instance::Instance,
+    names::names,
+    owned::Owned,
 };
 use crate::future::Purpose;
 use crate::future::cell::State;
@@ -21,7 +25,7 @@ use crate::future::layout::layout;
 use crate::future::status;
 use crate::native_loop::Loop;
 use pyo3_ffi as ffi;
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{CStr, c_int};
 use std::ptr;
 
 /// What a plain protocol has as asyncio has it.
@@ -213,7 +217,7 @@ unsafe fn initialise(protocol: ProtocolRef, given: [*mut ffi::PyObject; 3]) -> P
         let loop_ = given_loop(loop_)?;
         let kind = ffi::Py_TYPE(protocol.object());
         let plain = overrides_nothing(kind, door().protocol, &INTERNAL)?;
-        Fields::forget(protocol);
+        holder::forget::<Protocol>(protocol.object());
         let fields = protocol.as_ptr();
         (*fields).direct = Loop::direct(loop_.as_ptr()).is_some();
         set(&raw mut (*fields).loop_, loop_.into_ptr());
@@ -241,46 +245,33 @@ unsafe fn initialise(protocol: ProtocolRef, given: [*mut ffi::PyObject; 3]) -> P
     }
 }
 
-impl Fields for Protocol {
-    unsafe fn traverse(&self, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
-        let held = [
-            self.loop_,
-            self.transport,
-            self.reader,
-            self.strong_reader,
-            self.connected_cb,
-            self.task,
-            self.writer,
-            self.source_traceback,
-            self.closed,
-            self.lost_with,
-            self.drain_waiters,
-        ];
-        // SAFETY: the collector calls this with no borrow alive.
-        unsafe { visit::each(&held, visit, arg) }
+impl Holder for Protocol {
+    const NAME: &'static CStr = c"rondeau._core.StreamReaderProtocol";
+
+    unsafe fn held(this: *mut Self) -> impl IntoIterator<Item = *mut *mut ffi::PyObject> {
+        // SAFETY: the caller's contract.
+        unsafe {
+            [
+                &raw mut (*this).transport,
+                &raw mut (*this).reader,
+                &raw mut (*this).strong_reader,
+                &raw mut (*this).connected_cb,
+                &raw mut (*this).task,
+                &raw mut (*this).writer,
+                &raw mut (*this).source_traceback,
+                &raw mut (*this).closed,
+                &raw mut (*this).lost_with,
+                &raw mut (*this).drain_waiters,
+                &raw mut (*this).loop_,
+            ]
+        }
     }
 
-    unsafe fn forget(protocol: ProtocolRef) {
-        // SAFETY: each field is emptied before its reference goes.
+    unsafe fn reset(this: *mut Self) {
+        // SAFETY: the caller's contract.
         unsafe {
-            let fields = protocol.as_ptr();
-            ((*fields).plain, (*fields).paused) = (false, false);
-            ((*fields).lost, (*fields).reject, (*fields).over_ssl) = (false, false, false);
-            for slot in [
-                &raw mut (*fields).transport,
-                &raw mut (*fields).reader,
-                &raw mut (*fields).strong_reader,
-                &raw mut (*fields).connected_cb,
-                &raw mut (*fields).task,
-                &raw mut (*fields).writer,
-                &raw mut (*fields).source_traceback,
-                &raw mut (*fields).closed,
-                &raw mut (*fields).lost_with,
-                &raw mut (*fields).drain_waiters,
-                &raw mut (*fields).loop_,
-            ] {
-                set(slot, ptr::null_mut());
-            }
+            ((*this).plain, (*this).paused) = (false, false);
+            ((*this).lost, (*this).reject, (*this).over_ssl) = (false, false, false);
         }
     }
 }

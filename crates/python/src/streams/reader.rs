@@ -9,15 +9,20 @@
 
 use super::buffer::Buffer;
 use super::door::{delegate, door};
-use super::life::Fields;
 use crate::door as core_door;
 use crate::ffi::{
-    Python, Raised, args::raise, compat, instance::Instance, names::names, owned::Owned, visit,
+    Python, Raised,
+    args::raise,
+    compat,
+    holder::{self, Holder},
+    instance::Instance,
+    names::names,
+    owned::Owned,
 };
 use crate::future::status;
 use crate::native_loop::Loop;
 use pyo3_ffi as ffi;
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{CStr, c_int};
 use std::ptr;
 
 /// asyncio's limit where none is given, in bytes.
@@ -151,7 +156,7 @@ unsafe fn initialise(
         }
         let loop_ = given_loop(loop_)?;
         let plain = is_plain_type(ffi::Py_TYPE(reader.object()))?;
-        Fields::forget(reader);
+        holder::forget::<Reader>(reader.object());
         reader.get().plain = plain;
         set_limit(reader, limit);
         let debug = debug_of(loop_.as_ptr())?;
@@ -232,34 +237,33 @@ pub unsafe fn set(slot: *mut *mut ffi::PyObject, value: *mut ffi::PyObject) {
     unsafe { crate::ffi::slot::set_slot(slot, value) }
 }
 
-impl Fields for Reader {
-    unsafe fn traverse(&self, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
-        let held = [
-            self.loop_,
-            self.transport,
-            self.waiter,
-            self.exception,
-            self.source_traceback,
-            self.buffer.held(),
-            self.limit,
-        ];
-        // SAFETY: the collector calls this with no borrow alive.
-        unsafe { visit::each(&held, visit, arg) }
+impl Holder for Reader {
+    const NAME: &'static CStr = c"rondeau._core.StreamReader";
+
+    unsafe fn held(this: *mut Self) -> impl IntoIterator<Item = *mut *mut ffi::PyObject> {
+        // SAFETY: the caller's contract.
+        unsafe {
+            [
+                &raw mut (*this).transport,
+                &raw mut (*this).waiter,
+                &raw mut (*this).exception,
+                &raw mut (*this).source_traceback,
+                &raw mut (*this).limit,
+                &raw mut (*this).loop_,
+            ]
+        }
     }
 
-    unsafe fn forget(reader: ReaderRef) {
-        // SAFETY: each field is emptied before its reference goes.
+    unsafe fn other(this: *mut Self) -> *mut ffi::PyObject {
+        // SAFETY: the caller's contract.
+        unsafe { (*this).buffer.held() }
+    }
+
+    unsafe fn reset(this: *mut Self) {
+        // SAFETY: the caller's contract.
         unsafe {
-            let fields = reader.as_ptr();
-            (*fields).buffer.release();
-            (*fields).plain = false;
-            ((*fields).eof, (*fields).paused) = (false, false);
-            set(&raw mut (*fields).waiter, ptr::null_mut());
-            set(&raw mut (*fields).transport, ptr::null_mut());
-            set(&raw mut (*fields).exception, ptr::null_mut());
-            set(&raw mut (*fields).source_traceback, ptr::null_mut());
-            set(&raw mut (*fields).limit, ptr::null_mut());
-            set(&raw mut (*fields).loop_, ptr::null_mut());
+            (*this).buffer.release();
+            ((*this).plain, (*this).eof, (*this).paused) = (false, false, false);
         }
     }
 }

@@ -3,24 +3,23 @@
 //! Made by asyncio's `connection_made` and `open_connection`. A native transport is asked straight, any other by its methods. What is
 //! rare (`start_tls`, `repr`, `__del__`) is asyncio's own, on the same attributes.
 
-use super::life::Fields;
 use super::reader::set;
 use super::reads::new_future;
 use crate::ffi::{
     Python, Raised, answer,
     args::{Args, raise},
     compat,
+    holder::Holder,
     instance::Instance,
     names::names,
     owned::Owned,
-    visit,
 };
 use crate::future::Purpose;
 use crate::future::status;
 use crate::native_loop::Loop;
 use crate::transport;
 use pyo3_ffi as ffi;
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, c_int};
 use std::ptr;
 
 /// An instance. References are strong; NULL before `__init__`, and for a `reader` of None.
@@ -253,32 +252,19 @@ pub unsafe extern "C" fn get_extra_info(
     }
 }
 
-impl Fields for Writer {
-    unsafe fn traverse(&self, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
-        let held = [
-            self.transport,
-            self.protocol,
-            self.reader,
-            self.loop_,
-            self.complete,
-        ];
-        // SAFETY: the collector calls this with no borrow alive.
-        unsafe { visit::each(&held, visit, arg) }
-    }
+impl Holder for Writer {
+    const NAME: &'static CStr = c"rondeau._core.StreamWriter";
 
-    unsafe fn forget(writer: WriterRef) {
-        // SAFETY: each field is emptied before its reference goes.
+    unsafe fn held(this: *mut Self) -> impl IntoIterator<Item = *mut *mut ffi::PyObject> {
+        // SAFETY: the caller's contract.
         unsafe {
-            let fields = writer.as_ptr();
-            for slot in [
-                &raw mut (*fields).transport,
-                &raw mut (*fields).protocol,
-                &raw mut (*fields).reader,
-                &raw mut (*fields).loop_,
-                &raw mut (*fields).complete,
-            ] {
-                set(slot, ptr::null_mut());
-            }
+            [
+                &raw mut (*this).transport,
+                &raw mut (*this).protocol,
+                &raw mut (*this).reader,
+                &raw mut (*this).complete,
+                &raw mut (*this).loop_,
+            ]
         }
     }
 }
