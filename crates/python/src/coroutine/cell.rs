@@ -97,7 +97,7 @@ pub struct CoroObject {
     pub number: f64,
 }
 
-const _: () = assert!(offset_of!(CoroObject, frame_state) == super::inside::FRAME_STATE_OFFSET);
+const _: () = assert!(offset_of!(CoroObject, frame_state) == super::frame_state::OFFSET);
 
 /// A native coroutine: a borrowed reference.
 #[derive(Clone, Copy)]
@@ -113,7 +113,7 @@ pub unsafe fn fill_fresh(object: *mut ffi::PyObject) {
         let cell = object.cast::<CoroObject>();
         (*cell).weak = ptr::null_mut();
         (*cell).held = [ptr::null_mut(); 4];
-        (*cell).frame_state = super::inside::no_frame();
+        (*cell).frame_state = super::frame_state::no_frame();
         (*cell).running = false;
         (*cell).reused = false;
         (*cell).finalized = false;

@@ -1,7 +1,7 @@
 //! What CPython and programs call on a native coroutine, and the making of its type.
 
 use super::cell::{CoroObject, CoroRef, State};
-use super::{Sent, TYPE, advance, check_sent, close, drive, inside, spare};
+use super::{Sent, TYPE, advance, check_sent, close, drive, frame_state, inside, spare};
 use crate::door::{attribute, cold, import};
 use crate::ffi::{
     Python, Raised, answer, args, compat,
@@ -241,7 +241,7 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
 
 /// Makes the type and has `collections.abc` know it.
 pub fn init(module: *mut ffi::PyObject) -> Python<()> {
-    inside::init()?;
+    frame_state::init()?;
     let mut await_ = types::noargs(
         c"__await__",
         await_method,

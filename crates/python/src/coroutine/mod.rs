@@ -11,6 +11,7 @@
 //! call graphs do not show a line of asyncio's (`inside`).
 
 mod cell;
+mod frame_state;
 mod inside;
 mod methods;
 pub mod shell;
@@ -18,7 +19,7 @@ mod spare;
 
 pub use crate::ffi::sent::Sent;
 pub use cell::{CoroRef, Kind};
-pub use inside::no_frame;
+pub use frame_state::no_frame;
 pub use methods::init;
 
 use crate::ffi::{

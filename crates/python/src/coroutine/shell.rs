@@ -6,10 +6,10 @@
 //! Rejected: one type for all, with operations as a `Kind` of the native coroutine. A call holds six objects and an operation eight, beside what is
 //! lent to the kernel, and every coroutine would be as large.
 //!
-//! Invariant: an instance begins with its references to weak references and ends its 68th byte with what `inside` says of a generator: `build` does not
+//! Invariant: an instance begins with its references to weak references and ends its 68th byte with what `frame_state` says: `build` does not
 //! compile for another layout.
 
-use super::inside::{self, FRAME_STATE_OFFSET};
+use super::frame_state;
 use crate::door::{attribute, cold, import};
 use crate::ffi::{
     Python, Raised, answer, args, compat,
@@ -338,9 +338,9 @@ pub unsafe fn build<C: Frameless>(
 ) -> Python<*mut ffi::PyTypeObject> {
     const {
         assert!(C::WEAK == size_of::<ffi::PyObject>());
-        assert!(C::FRAME_STATE == FRAME_STATE_OFFSET);
+        assert!(C::FRAME_STATE == frame_state::OFFSET);
     }
-    inside::init()?;
+    frame_state::init()?;
     let mut await_ = types::noargs(
         c"__await__",
         await_method::<C>,

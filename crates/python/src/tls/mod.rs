@@ -1,7 +1,7 @@
 //! TLS: the record pump between a native transport and the program's own `ssl.SSLContext`, as two types that stand in front of
 //! asyncio's: `_core.TlsProtocol` and `_core.TlsTransport` (`python/rondeau/_tls.py` joins them).
 //!
-//! `reading` and `writing` are the pump, `flow` its back-pressure, `app_transport` what the program writes to; `session` finds OpenSSL's session
+//! `reading` and `writing` are the pump, `flow` its back-pressure, `fatal` what ends it, `app_transport` what the program writes to; `session` finds OpenSSL's session
 //! behind the `SSLObject`, `openssl` its functions, `lent` gives it memory to read from and write into; `state` is what the protocol
 //! holds, `sslproto` what comes from asyncio. Handshake, shutdown, time-outs and errors are asyncio's Python code.
 //!
@@ -10,6 +10,7 @@
 
 mod app_transport;
 mod attributes;
+mod fatal;
 mod flow;
 mod lent;
 mod openssl;

@@ -8,13 +8,14 @@
 //! Python code may run while the slice is lent: a `BufferedProtocol`'s `get_buffer`, OpenSSL's callbacks. The transport keeps the driver from
 //! reading into it meanwhile.
 
+use super::fatal::fatal;
 use super::lent::{self, RECORD, Sink, Source};
 use super::openssl::{Ssl, WANT_READ};
 use super::session::{self, Answer, Direct};
 use super::sslproto::{call, method, sslproto};
 use super::state::Protocol;
 use super::{flow, writing};
-use crate::ffi::{Python, Raised, compat, names::names, owned::Owned};
+use crate::ffi::{Python, Raised, names::names, owned::Owned};
 use pyo3_ffi as ffi;
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
@@ -94,33 +95,6 @@ unsafe fn read(protocol: Protocol, slice: Option<&[u8]>) -> Python<()> {
             flow::control_ssl_reading(protocol)
         })();
         done.or_else(|Raised| fatal(protocol))
-    }
-}
-
-/// `except Exception as ex: self._fatal_error(ex, 'Fatal error on SSL protocol')`. Err for what is no Exception.
-///
-/// # Safety
-/// An exception is set; the protocol lives.
-#[cold]
-pub unsafe fn fatal(protocol: Protocol) -> Python<()> {
-    // SAFETY: the exception is ours until it is given back; it is the handled one meanwhile, as inside an except block.
-    unsafe {
-        if ffi::PyErr_ExceptionMatches(ffi::PyExc_Exception) == 0 {
-            return Err(Raised);
-        }
-        let exception = Owned::new(compat::take_raised())?;
-        let message = Owned::new(ffi::PyUnicode_FromString(
-            c"Fatal error on SSL protocol".as_ptr(),
-        ))?;
-        let before = ffi::PyErr_GetHandledException();
-        ffi::PyErr_SetHandledException(exception.as_ptr());
-        let told = method(
-            names()._fatal_error,
-            &[protocol.object(), exception.as_ptr(), message.as_ptr()],
-        );
-        ffi::PyErr_SetHandledException(before);
-        ffi::Py_XDECREF(before);
-        told.map(drop)
     }
 }
 

@@ -5,11 +5,12 @@
 //! transport that is full, a record that OpenSSL wrote of itself), everything goes asyncio's way, through `_outgoing`, so that the order holds.
 
 use super::app_transport;
+use super::fatal::fatal;
+use super::flow;
 use super::lent::{self, RECORD, Sink};
 use super::session::{self, Answer, Direct};
 use super::sslproto::{call, method, sslproto};
 use super::state::Protocol;
-use super::{flow, reading};
 use crate::ffi::{Python, Raised, names::names, owned::Owned};
 use crate::transport;
 use pyo3_ffi as ffi;
@@ -119,7 +120,7 @@ unsafe fn send(protocol: Protocol, direct: Direct, slices: &[&[u8]]) -> Python<(
             }
             flow::control_app_writing(protocol)
         })();
-        done.or_else(|Raised| reading::fatal(protocol))
+        done.or_else(|Raised| fatal(protocol))
     }
 }
 
