@@ -16,6 +16,7 @@ use crate::ffi::{
     Python, Raised,
     args::{raise, raise_type_error},
     compat,
+    instance::Instance,
     owned::Owned,
     sent::Sent,
 };
@@ -78,28 +79,17 @@ pub struct Fields {
 }
 
 /// A live operation, borrowed.
-#[derive(Clone, Copy)]
-pub struct Operation(*mut OpObject);
+pub type Operation = Instance<OpObject>;
 
 impl Operation {
-    /// # Safety
-    /// `object` is a live instance of the type.
-    #[inline]
-    pub unsafe fn from_object(object: *mut ffi::PyObject) -> Operation {
-        Operation(object.cast())
-    }
-
-    #[inline]
-    pub fn object(self) -> *mut ffi::PyObject {
-        self.0.cast()
-    }
-
+    /// The fields, to read or write.
+    ///
     /// # Safety
     /// The GIL is held and the borrow ends before Python code can run.
     #[inline]
     pub unsafe fn fields<'a>(self) -> &'a mut Fields {
         // SAFETY: the caller's contract.
-        unsafe { &mut (*self.0).fields }
+        unsafe { &mut self.get().fields }
     }
 
     /// Begins it: with the kernel at the end of the turn, or in its lane.

@@ -3,6 +3,7 @@
 //! Invariants: `future` is set while it waits, and only then; the table of descriptors may hold it only while it waits (a reference of
 //! its own); `running` is true while one of its methods may run Python code, which then cannot resume it.
 
+use crate::ffi::instance::Instance;
 use crate::future::Purpose;
 use crate::native_loop::Loop;
 use pyo3_ffi as ffi;
@@ -109,23 +110,9 @@ pub struct Fields {
 }
 
 /// A live call, borrowed.
-#[derive(Clone, Copy)]
-pub struct Call(*mut CallObject);
+pub type Call = Instance<CallObject>;
 
 impl Call {
-    /// # Safety
-    /// `object` is a live instance of the type.
-    #[inline]
-    pub unsafe fn from_object(object: *mut ffi::PyObject) -> Call {
-        Call(object.cast())
-    }
-
-    /// The Python object, borrowed.
-    #[inline]
-    pub fn object(self) -> *mut ffi::PyObject {
-        self.0.cast()
-    }
-
     /// The fields, to read or write.
     ///
     /// # Safety
@@ -133,7 +120,7 @@ impl Call {
     #[inline]
     pub unsafe fn fields<'a>(self) -> &'a mut Fields {
         // SAFETY: the caller's contract.
-        unsafe { &mut (*self.0).fields }
+        unsafe { &mut self.get().fields }
     }
 
     /// The loop.
