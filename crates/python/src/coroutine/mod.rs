@@ -12,6 +12,7 @@
 
 mod cell;
 mod frame_state;
+mod frameless;
 mod inside;
 mod methods;
 pub mod shell;
@@ -20,6 +21,7 @@ mod spare;
 pub use crate::ffi::sent::Sent;
 pub use cell::{CoroRef, Kind};
 pub use frame_state::no_frame;
+pub use frameless::Frameless;
 pub use methods::init;
 
 use crate::ffi::{

@@ -6,8 +6,8 @@
 use super::op::{Fields, OpObject, Operation, Progress};
 use super::request::Request;
 use crate::coroutine::{
-    Sent, no_frame,
-    shell::{self, Frameless, Surface},
+    Frameless, Sent, no_frame,
+    shell::{self, Surface},
 };
 use crate::ffi::{Python, Raised, answer, args::raise, gil::GilCell, owned::Owned, types, visit};
 use pyo3_ffi as ffi;

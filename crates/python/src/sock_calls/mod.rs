@@ -22,8 +22,8 @@ pub use drive::on_ready;
 pub use methods::methods as loop_methods;
 
 use crate::coroutine::{
-    Sent, no_frame,
-    shell::{self, Frameless, Surface},
+    Frameless, Sent, no_frame,
+    shell::{self, Surface},
 };
 use crate::ffi::{Python, Raised, gil::GilCell, owned::Owned, visit};
 use call::{Call, CallObject, Fields, Kind, Progress};
