@@ -453,6 +453,63 @@ def test_a_hundred_thousand_tasks_are_read_in_slices_while_the_loop_goes_on():
         assert sum(count for _, _, count in top["states"]) == 100_002
 
 
+def test_a_look_gives_the_collector_nothing_to_do():
+    body = """
+        import gc
+
+        async def inner():
+            await aio.sleep(1000)
+
+        async def outer():
+            await inner()
+
+        tasks = [aio.create_task(outer()) for _ in range(3000)]
+        await aio.sleep(0.01)
+        read = asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+        collections = []
+        gc.collect()
+        gc.set_threshold(1000)
+        gc.callbacks.append(lambda phase, info: collections.append(phase))
+        before = gc.get_count()[0]
+        ready()
+        await read
+        print("collected", len(collections), gc.get_count()[0] - before, flush=True)
+    """
+    with program(body) as child:
+        assert len(look(child).tasks) > 3000
+        assert child.stdin is not None
+        child.stdin.write("\n")
+        child.stdin.flush()
+        collections, objects = said(child, "collected").split()
+        # Neither frame objects, which stay with their coroutines, nor a weak reference to each task.
+        assert collections == "0"
+        assert int(objects) < 500
+
+
+def test_tasks_that_have_not_begun_leave_no_frame_objects():
+    body = """
+        import gc
+
+        async def never():
+            pass
+
+        tasks = [aio.create_task(never()) for _ in range(3000)]
+        gc.collect()
+        gc.disable()
+        before = gc.get_count()[0]
+        print("ready", flush=True)
+        sys.stdin.readline()
+        print("more", gc.get_count()[0] - before, flush=True)
+    """
+    with program(body) as child:
+        assert child.stdin is not None
+        states = [task.state for task in look(child).tasks]
+        assert states.count("new") == 3000
+        child.stdin.write("\n")
+        child.stdin.flush()
+        assert int(said(child, "more")) < 500
+
+
 def test_tasks_that_end_while_they_are_read():
     body = """
         async def brief():

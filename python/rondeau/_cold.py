@@ -12,6 +12,7 @@ import inspect
 import socket
 import sys
 import threading
+import types
 import warnings
 from asyncio import base_events, constants, events, format_helpers, futures, streams, trsock
 from asyncio.log import logger
@@ -337,3 +338,26 @@ def start_submitted(loop: Any, coro: Any, context: Any, future: Any) -> None:
 def notify_another(condition: Any) -> None:
     """A waiter of a condition that a program has changed ends with an exception."""
     condition._notify(1)
+
+
+def suspended_examples() -> tuple[Any, ...]:
+    """What shows where a generator's frame lies: one fresh, one suspended, one to be run; a coroutine, an asynchronous generator."""
+
+    def generator() -> Any:
+        yield 1
+        yield 2
+
+    @types.coroutine
+    def future() -> Any:
+        yield
+
+    async def coroutine() -> None:
+        await future()
+
+    async def asynchronous() -> Any:
+        yield 1
+
+    suspended, waiting = generator(), coroutine()
+    next(suspended)
+    waiting.send(None)
+    return generator(), suspended, generator(), waiting, asynchronous()

@@ -2,6 +2,7 @@
 //!
 //! Called wherever a version has another function for the same thing.
 
+use super::owned::Owned;
 use pyo3_ffi as ffi;
 use std::ptr;
 
@@ -270,6 +271,71 @@ pub unsafe fn last_instruction(frame: *mut ffi::PyFrameObject) -> std::ffi::c_in
     }
     // SAFETY: exported since 3.11 (Include/cpython/pyframe.h).
     unsafe { PyFrame_GetLasti(frame) }
+}
+
+/// A frame as the interpreter keeps it (`struct _PyInterpreterFrame`), as far as it is read here.
+#[repr(C)]
+pub struct InterpreterFrame {
+    #[cfg(not(Py_3_12))]
+    before: [*mut ffi::PyObject; 4],
+    #[cfg(not(Py_3_12))]
+    code: *mut ffi::PyObject,
+    #[cfg(not(Py_3_12))]
+    between: [*mut ffi::PyObject; 2],
+    #[cfg(not(Py_3_12))]
+    last: *mut u8,
+    #[cfg(Py_3_12)]
+    _opaque: [u8; 0],
+}
+
+/// A frame's code.
+///
+/// # Safety
+/// A frame that has begun and not ended. The GIL is held.
+pub unsafe fn interpreter_frame_code(frame: *mut InterpreterFrame) -> Option<Owned> {
+    #[cfg(Py_3_12)]
+    // SAFETY: the caller's contract; a new reference (Include/cpython/pyframe.h).
+    unsafe {
+        unsafe extern "C" {
+            fn PyUnstable_InterpreterFrame_GetCode(
+                frame: *mut InterpreterFrame,
+            ) -> *mut ffi::PyObject;
+        }
+        let code = PyUnstable_InterpreterFrame_GetCode(frame);
+        (!code.is_null()).then(|| Owned::from_owned(code))
+    }
+    #[cfg(not(Py_3_12))]
+    // SAFETY: the caller's contract.
+    unsafe {
+        let code = (*frame).code;
+        (!code.is_null()).then(|| Owned::from_borrowed(code))
+    }
+}
+
+/// The last instruction that it executed, in bytes from its code's beginning.
+///
+/// # Safety
+/// As for its code.
+pub unsafe fn interpreter_frame_lasti(frame: *mut InterpreterFrame) -> std::ffi::c_int {
+    #[cfg(Py_3_12)]
+    // SAFETY: the caller's contract.
+    unsafe {
+        unsafe extern "C" {
+            fn PyUnstable_InterpreterFrame_GetLasti(
+                frame: *mut InterpreterFrame,
+            ) -> std::ffi::c_int;
+        }
+        PyUnstable_InterpreterFrame_GetLasti(frame)
+    }
+    #[cfg(not(Py_3_12))]
+    // SAFETY: the caller's contract; a code object ends with its instructions, which begin where its type's basic size says.
+    unsafe {
+        let first = (*frame)
+            .code
+            .addr()
+            .wrapping_add((*ffi::Py_TYPE((*frame).code)).tp_basicsize as usize);
+        (*frame).last.addr().wrapping_sub(first) as std::ffi::c_int
+    }
 }
 
 /// What a weak reference refers to, borrowed; NULL where it is gone.

@@ -19,6 +19,7 @@ pub mod sent;
 pub mod slot;
 pub mod source;
 pub mod stop_iteration;
+pub mod suspended;
 pub mod throw;
 pub mod types;
 pub mod visit;

@@ -5,14 +5,13 @@
 //!
 //! Invariants: only C code of CPython's and of this crate runs; every link is kept alive by the one before it, and the first by its
 //! task, so pointers are borrowed while the slice lasts.
-//! A frame object is made for each frame that is looked at (some 200 bytes, until the coroutine ends): the price of reading a line number by
-//! a documented call and not from the interpreter's own structures.
+//! No frame object is made but for a coroutine that runs (`ffi/suspended.rs`), so that a look leaves nothing behind in the program.
 
 use super::known::Known;
 use super::tables::{Tables, attribute_text, get, referents};
 use super::waits::{self, Wait, has_class};
 use crate::coroutine::{self, CoroRef};
-use crate::ffi::{compat, names::names};
+use crate::ffi::{compat, names::names, suspended};
 use crate::future::door::door;
 use crate::future::layout::layout;
 use crate::sock_calls;
@@ -130,22 +129,24 @@ unsafe fn python(
     tables: &mut Tables,
     found: &mut Found,
     object: *mut ffi::PyObject,
-    [frame, awaited, running, suspended]: Attributes,
+    [frame, awaited, running, is_suspended]: Attributes,
 ) -> *mut ffi::PyObject {
     // SAFETY: the frame is kept by the coroutine, what is awaited by its frame.
     unsafe {
-        let Some(frame) = get(object, frame) else {
-            return std::ptr::null_mut();
+        let is_suspended = is_true(object, is_suspended);
+        let (place, known) = match suspended::place(object, is_suspended) {
+            Some((code, last)) => tables.place(code, last),
+            None => match get(object, frame) {
+                Some(frame) if frame.as_ptr() != ffi::Py_None() => {
+                    tables.frame(frame.as_ptr().cast())
+                }
+                _ => return std::ptr::null_mut(),
+            },
         };
-        if frame.as_ptr() == ffi::Py_None() {
-            return std::ptr::null_mut();
-        }
-        let (place, known) = tables.frame(frame.as_ptr().cast());
-        drop(frame);
         found.stack.push(place);
         if found.links.len() == 1 {
             found.running = is_true(object, running);
-            found.fresh = !found.running && !is_true(object, suspended);
+            found.fresh = !found.running && !is_suspended;
         }
         let held = referents(object);
         if let Some(known) = known {

@@ -80,9 +80,14 @@ impl Hold {
         }
     }
 
+    /// Whether a slice has lasted long enough.
+    pub fn is_due(&self) -> bool {
+        self.sliced && clock::monotonic() - self.since >= SLICE
+    }
+
     /// Between two tasks: lets others have the GIL if it was held for long.
     pub fn breathe(&mut self) -> Result<(), Stopped> {
-        if !self.sliced || clock::monotonic() - self.since < SLICE {
+        if !self.is_due() {
             return Ok(());
         }
         // SAFETY: the GIL is held, and nothing is borrowed.

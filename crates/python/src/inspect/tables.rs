@@ -4,10 +4,10 @@
 //! go runs no code of the program.
 
 use super::{json, known::Known};
-use crate::ffi::owned::Owned;
+use crate::ffi::{compat, owned::Owned};
 use pyo3_ffi as ffi;
 use std::collections::HashMap;
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
 use std::ptr;
 
 struct Code {
@@ -122,15 +122,25 @@ impl Tables {
         &mut self,
         frame: *mut ffi::PyFrameObject,
     ) -> (u32, Option<&'static Known>) {
-        // SAFETY: the caller's contract; the code is kept by the table.
+        // SAFETY: the caller's contract.
         unsafe {
             let code = Owned::from_owned(ffi::PyFrame_GetCode(frame).cast());
+            self.place(code, compat::last_instruction(frame))
+        }
+    }
+
+    /// The same of a code object and the last instruction that was executed, in bytes from its beginning.
+    ///
+    /// # Safety
+    /// The first is a code object, the second one of its instructions.
+    pub unsafe fn place(&mut self, code: Owned, at: c_int) -> (u32, Option<&'static Known>) {
+        // SAFETY: the caller's contract; the code is kept by the table.
+        unsafe {
             let key = code.as_ptr().addr();
-            let at = ffi::PyFrame_GetLasti(frame);
             if let (Some(place), Some(code)) = (self.lines.get(&(key, at)), self.codes.get(&key)) {
                 return (*place, code.known);
             }
-            let line = ffi::PyFrame_GetLineNumber(frame);
+            let line = ffi::PyCode_Addr2Line(code.as_ptr().cast(), at);
             if !self.codes.contains_key(&key) {
                 let file = attribute_text(code.as_ptr(), c"co_filename");
                 let name = attribute_text(code.as_ptr(), c"co_qualname");

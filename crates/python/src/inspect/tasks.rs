@@ -1,7 +1,10 @@
-//! Which tasks there are: a weak reference to each, taken in slices.
+//! Which tasks there are: each is shown once to whoever asks, in slices.
 //!
-//! Called once a walk. Weak and not strong: a task that ends between two slices must end as if nobody looked, and not later and in this
-//! thread. The last task that was listed is the bookmark: where it has gone meanwhile, the one before it.
+//! Called once a walk. No reference is kept over the end of a slice but weak ones: a task that ends meanwhile must end as if nobody looked,
+//! and not later and in this thread. These are bookmarks, at the last tasks that were shown: it goes on behind the last one of them
+//! that is still in its list.
+//! Rejected: weak references to all tasks first. They are objects that the collector counts, so that a look at 100,000 tasks made it
+//! collect everything, which held the loop for 0.2 s.
 
 use super::hold::{Hold, Stopped};
 use super::loops;
@@ -10,26 +13,41 @@ use crate::door::import;
 use crate::ffi::owned::Owned;
 use crate::task::registry;
 use pyo3_ffi as ffi;
+use std::collections::HashSet;
 use std::ptr;
 
-/// All tasks that are not done, of every loop.
+/// As many tasks may end in one pause without its place in the list being lost.
+const BOOKMARKS: usize = 64;
+
+/// Shows all tasks that are not done, of every loop; how many ended before they could be shown.
 ///
 /// # Safety
 /// The GIL is held through `hold`.
-pub unsafe fn all(hold: &mut Hold) -> Result<Vec<Owned>, Stopped> {
-    let mut found = Vec::new();
-    // SAFETY: the caller's contract.
+pub unsafe fn each(
+    hold: &mut Hold,
+    mut show: impl FnMut(*mut ffi::PyObject),
+) -> Result<usize, Stopped> {
+    let mut missed = 0;
+    // SAFETY: the caller's contract; a task that is shown is kept alive meanwhile.
     unsafe {
         let heads = registry::heads();
+        let mut known = Vec::new();
         if heads.is_empty() {
-            ask_asyncio(&mut found);
+            ask_asyncio(&mut known);
         }
+        others(&mut known);
         for head in heads {
-            in_list(hold, head, &mut found)?;
+            in_list(hold, head, &mut show)?;
         }
-        others(&mut found);
+        for weak in &known {
+            match object(weak) {
+                Some(task) => show(task.as_ptr()),
+                None => missed += 1,
+            }
+            hold.breathe()?;
+        }
     }
-    Ok(found)
+    Ok(missed)
 }
 
 unsafe fn weak(task: *mut ffi::PyObject) -> Option<Owned> {
@@ -46,10 +64,7 @@ unsafe fn weak(task: *mut ffi::PyObject) -> Option<Owned> {
 }
 
 /// The object behind a weak reference, kept alive by what is returned.
-///
-/// # Safety
-/// A weak reference.
-pub unsafe fn object(weak: &Owned) -> Option<Owned> {
+unsafe fn object(weak: &Owned) -> Option<Owned> {
     let mut object = ptr::null_mut();
     // SAFETY: the caller's contract.
     unsafe {
@@ -63,34 +78,51 @@ pub unsafe fn object(weak: &Owned) -> Option<Owned> {
 unsafe fn in_list(
     hold: &mut Hold,
     head: registry::Head,
-    found: &mut Vec<Owned>,
+    show: &mut impl FnMut(*mut ffi::PyObject),
 ) -> Result<(), Stopped> {
-    let begun = found.len();
-    // SAFETY: nothing changes a list within a slice; after one, list and bookmark are asked for anew.
+    let mut seen = HashSet::new();
+    // SAFETY: nothing changes a list within a slice; after one, list and bookmarks are asked for anew.
     unsafe {
         let mut next = registry::first(head);
         while let Some(task) = next {
-            found.extend(weak(task));
-            let slices = hold.held.slices;
-            hold.breathe()?;
-            if hold.held.slices == slices {
-                next = registry::after(head, task);
+            let task = Owned::from_borrowed(task);
+            if seen.insert(task.as_ptr().addr()) {
+                show(task.as_ptr());
+            }
+            if !hold.is_due() && registry::is_listed(task.as_ptr()) {
+                next = registry::after(head, task.as_ptr());
                 continue;
             }
+            let bookmarks = bookmarks(head, task);
+            hold.breathe()?;
             if !registry::heads().contains(&head) {
                 break; // Its thread has ended.
             }
-            let bookmark = found[begun..]
+            let place = bookmarks
                 .iter()
-                .rev()
                 .find_map(|weak| object(weak).filter(|task| registry::is_listed(task.as_ptr())));
-            next = match bookmark {
+            // Where all of them have ended it begins anew, with those that it has not seen.
+            next = match place {
                 Some(task) => registry::after(head, task.as_ptr()),
                 None => registry::first(head),
             };
         }
     }
     Ok(())
+}
+
+/// Weak references to a task and those before it, the last one first.
+unsafe fn bookmarks(head: registry::Head, task: Owned) -> Vec<Owned> {
+    let mut found = Vec::new();
+    // SAFETY: the list is walked within the slice; making a weak reference runs no Python code.
+    unsafe {
+        let mut at = registry::is_listed(task.as_ptr()).then(|| task.as_ptr());
+        while let Some(task) = at.filter(|_| found.len() < BOOKMARKS) {
+            found.extend(weak(task));
+            at = registry::before(head, task);
+        }
+    }
+    found
 }
 
 /// Where the list's place is not known: `asyncio.all_tasks`, for each loop.
@@ -107,7 +139,7 @@ unsafe fn ask_asyncio(found: &mut Vec<Owned>) {
                 return;
             };
             match Owned::new(ffi::PyObject_CallOneArg(function.as_ptr(), loop_.object())) {
-                Ok(tasks) => each(&tasks, |task| found.extend(weak(task))),
+                Ok(tasks) => items(&tasks, |task| found.extend(weak(task))),
                 Err(_) => ffi::PyErr_Clear(),
             }
         }
@@ -126,16 +158,16 @@ unsafe fn others(found: &mut Vec<Owned>) {
             if let Some(set) = attribute(module.as_ptr(), name)
                 && let Some(data) = attribute(set.as_ptr(), c"data")
             {
-                each(&data, |weak| found.push(Owned::from_borrowed(weak)));
+                items(&data, |weak| found.push(Owned::from_borrowed(weak)));
             }
         }
         if let Some(eager) = attribute(module.as_ptr(), c"_eager_tasks") {
-            each(&eager, |task| found.extend(weak(task)));
+            items(&eager, |task| found.extend(weak(task)));
         }
     }
 }
 
-unsafe fn each(container: &Owned, mut what: impl FnMut(*mut ffi::PyObject)) {
+unsafe fn items(container: &Owned, mut what: impl FnMut(*mut ffi::PyObject)) {
     // SAFETY: iterating a set runs no Python code.
     unsafe {
         let Ok(iterator) = Owned::new(ffi::PyObject_GetIter(container.as_ptr())) else {

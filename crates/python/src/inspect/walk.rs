@@ -13,7 +13,7 @@ use super::hold::{Hold, Stopped};
 use super::tables::{attribute, referents};
 use super::{chain, json, tasks};
 use crate::door::import;
-use crate::ffi::owned::Owned;
+use crate::ffi::{owned::Owned, suspended};
 use pyo3_ffi as ffi;
 use rondeau_driver::porter::Guest;
 use std::collections::{HashMap, HashSet};
@@ -54,6 +54,7 @@ pub fn answer(guest: &Guest, question: Question) {
     // SAFETY: the desk starts this thread while the interpreter lives, and whoever ends that waits for it.
     let answered = unsafe {
         let mut hold = Hold::take(!matches!(question, Question::Some(..)));
+        suspended::learn();
         let answered = match question {
             Question::Tasks => every(&mut hold),
             Question::Some(tasks, objects) => some(&mut hold, &tasks, &objects),
@@ -78,15 +79,8 @@ pub fn answer(guest: &Guest, question: Question) {
 unsafe fn every(hold: &mut Hold) -> Result<Answer, Stopped> {
     // SAFETY: the GIL is held but between slices, when only weak references are kept.
     unsafe {
-        let listed = tasks::all(hold)?;
         let mut answer = Answer::new();
-        for weak in &listed {
-            match tasks::object(weak) {
-                Some(task) => drop(answer.add(task.as_ptr())),
-                None => answer.missed += 1,
-            }
-            hold.breathe()?;
-        }
+        answer.missed = tasks::each(hold, |task| drop(answer.add(task)))?;
         let stacks = threads(&mut answer.tables);
         write_loops(&mut answer.rest, &stacks);
         Ok(answer)
@@ -96,17 +90,16 @@ unsafe fn every(hold: &mut Hold) -> Result<Answer, Stopped> {
 unsafe fn some(hold: &mut Hold, wanted: &[usize], objects: &[usize]) -> Result<Answer, Stopped> {
     // SAFETY: the GIL is held throughout.
     unsafe {
-        let listed = tasks::all(hold)?;
         let mut answer = Answer::new();
         let mut counts: HashMap<usize, usize> = objects.iter().map(|object| (*object, 0)).collect();
         let mut alive: HashMap<usize, *mut ffi::PyObject> = HashMap::new();
         let wanted: HashSet<usize> = wanted.iter().copied().collect();
-        for task in listed.iter().filter_map(|weak| tasks::object(weak)) {
-            if !wanted.contains(&task.as_ptr().addr()) {
-                continue;
+        tasks::each(hold, |task| {
+            if !wanted.contains(&task.addr()) {
+                return;
             }
-            let Some((read, found)) = answer.add(task.as_ptr()) else {
-                continue;
+            let Some((read, found)) = answer.add(task) else {
+                return;
             };
             let held = found.links.iter().flat_map(|link| referents(*link));
             for object in held.chain([read.waiter]) {
@@ -115,7 +108,7 @@ unsafe fn some(hold: &mut Hold, wanted: &[usize], objects: &[usize]) -> Result<A
                     alive.insert(object.addr(), object);
                 }
             }
-        }
+        })?;
         let out = &mut answer.rest;
         out.push_str(r#","references":{"#);
         for (index, (address, object)) in alive.iter().enumerate() {
@@ -155,13 +148,10 @@ unsafe fn weak_count(object: *mut ffi::PyObject) -> i64 {
 unsafe fn top(hold: &mut Hold) -> Result<Answer, Stopped> {
     // SAFETY: as in `every`.
     unsafe {
-        let listed = tasks::all(hold)?;
         let numbers = numbers();
         let mut counts: HashMap<(u64, &'static str), u64> = HashMap::new();
-        for weak in &listed {
-            if let Some(object) = tasks::object(weak)
-                && let Some(task) = read(object.as_ptr(), &numbers)
-            {
+        tasks::each(hold, |object| {
+            if let Some(task) = read(object, &numbers) {
                 let waits = !task.waiter.is_null() && !is_done(task.waiter);
                 let state = if waits {
                     "waiting"
@@ -172,8 +162,7 @@ unsafe fn top(hold: &mut Hold) -> Result<Answer, Stopped> {
                 };
                 *counts.entry((task.loop_, state)).or_default() += 1;
             }
-            hold.breathe()?;
-        }
+        })?;
         let mut answer = Answer::new();
         let out = &mut answer.rest;
         out.push_str(r#","states":"#);

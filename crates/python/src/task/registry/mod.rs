@@ -56,6 +56,15 @@ pub unsafe fn after(head: Head, task: *mut ffi::PyObject) -> Option<*mut ffi::Py
     unsafe { object((*task.byte_add(layout().node).cast::<Node>()).next, head) }
 }
 
+/// The task before this one.
+///
+/// # Safety
+/// As for `after`.
+pub unsafe fn before(head: Head, task: *mut ffi::PyObject) -> Option<*mut ffi::PyObject> {
+    // SAFETY: the caller's contract.
+    unsafe { object((*task.byte_add(layout().node).cast::<Node>()).prev, head) }
+}
+
 /// Whether a task that was in a list still is.
 ///
 /// # Safety
