@@ -5,6 +5,7 @@ it, so that no test depends on a time. `test_watchdog_fooled.py` is the other ha
 """
 
 import asyncio
+import functools
 import logging
 import os
 import socket
@@ -12,13 +13,14 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import pytest
 
 import rondeau
 from rondeau import _core, _watchdog
-from rondeau.recording import Recording
+from rondeau.recording import Recording, analyse
 
 THRESHOLD = 0.02
 HERE = __file__
@@ -160,6 +162,99 @@ def test_a_callback_is_named_by_its_function(told):
     assert told.first.what.endswith("handler")
     assert told.first.function == "handler"
     assert told.first.call == "futex"
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda called: called, functools.partial, lambda called: functools.partial(functools.partial(called))]
+)
+def test_a_callback_that_is_no_python_code_is_named_by_what_is_called(wrap):
+    lock = threading.Lock()
+    lock.acquire()
+    blocks = []
+
+    def tell(block):
+        blocks.append(block)
+        if not block.ended:
+            lock.release()
+
+    async def main():
+        asyncio.get_running_loop().call_soon(wrap(lock.acquire))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    with rondeau.watchdog(THRESHOLD, log=False, on_block=tell):
+        rondeau.run(main())
+    first = blocks[0]
+    assert (first.task, first.what, first.function) == (None, "the callback lock.acquire", "lock.acquire")
+    assert (first.filename, first.place) == (None, "in lock.acquire, which is not Python code")
+
+
+def test_a_function_of_a_module_is_named_with_it(told):
+    async def main():
+        loop = asyncio.get_running_loop()
+        while not told.seen.is_set():
+            loop.call_soon(time.sleep, 0.2)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+    rondeau.run(main())
+    assert told.first.what == "the callback time.sleep"
+    assert str(told.first).startswith("the callback time.sleep has blocked the loop for ")
+    assert told.first.call == "clock_nanosleep"
+
+
+def test_what_was_called_is_forgotten_when_it_is_over(told):
+    class Called:
+        pass
+
+    async def main():
+        # `str` is called with what must not be kept.
+        called = Called()
+        gone = weakref.ref(called)
+        asyncio.get_running_loop().call_soon(functools.partial(str, called))
+        del called
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return gone() is None
+
+    assert rondeau.run(main())
+
+
+def test_a_callback_that_raises_is_reported_while_a_watchdog_looks(told):
+    async def main():
+        reports = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: reports.append(context["exception"]))
+        loop.call_soon(int, "no number")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return reports
+
+    (report,) = rondeau.run(main())
+    assert isinstance(report, ValueError)
+
+
+def test_a_flight_recorder_writes_while_the_loop_is_still_blocked(tmp_path):
+    async def cook():
+        until = time.monotonic() + 60
+        while not list(tmp_path.glob("*-stall.rondeau")):
+            assert time.monotonic() < until, "no file"
+            time.sleep(0.01)
+
+    with rondeau.record() as record, rondeau.flight_recorder(tmp_path, signal=None, on_stall=True):
+        with rondeau.watchdog(THRESHOLD, log=False):
+            rondeau.run(cook())
+    (path,) = tmp_path.glob("*-stall.rondeau")
+    there = Recording.load(path)
+    (block,) = there.blocks
+    assert (block.file, there.tasks[block.task].coroutine) == (HERE, cook.__qualname__)
+    # It is told of once, at its end, in what is taken then.
+    (whole,) = record.recording().blocks
+    assert (whole.file, whole.task) == (block.file, block.task)
+    assert whole.duration >= block.duration >= THRESHOLD * 1e9
+    # The blocked step is in both, and the analysis of the first ends with it.
+    (held,) = [held for held in analyse(there).held if held.caught]
+    assert held.file == HERE
 
 
 def test_a_protocol_that_blocks_is_named(told):

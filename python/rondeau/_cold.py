@@ -341,7 +341,7 @@ def notify_another(condition: Any) -> None:
 
 
 def suspended_examples() -> tuple[Any, ...]:
-    """What shows where a generator's frame lies: one fresh, one suspended, one to be run; a coroutine, an asynchronous generator."""
+    """What shows where a generator's frame lies: a fresh one, a suspended one, one to run; other kinds of generators."""
 
     def generator() -> Any:
         yield 1

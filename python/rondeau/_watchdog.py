@@ -16,11 +16,13 @@ from __future__ import annotations
 import asyncio
 import atexit
 import dataclasses
+import functools
 import logging
 import os
 import sys
 import threading
 import traceback
+import types
 from typing import Any, NamedTuple
 
 from rondeau import _core
@@ -58,6 +60,7 @@ class Block:
     """The file of the innermost frame that is the program's own; None where no Python code ran."""
     lineno: int
     function: str
+    """The function; where no Python code ran, what the loop called, such as `time.sleep`, if that is known."""
     line: str
     """Its line, as it is in the source."""
     stack: traceback.StackSummary
@@ -84,7 +87,7 @@ class Block:
         if self.missed:
             return "in a call that kept the GIL to its end, so that its stack could not be taken"
         if self.filename is None:
-            return "in code that is not Python's"
+            return f"in {self.function}, which is not Python code" if self.function else "in code that is not Python's"
         line = f": {self.line}" if self.line else ""
         return f"at {self.filename}:{self.lineno} in {self.function}{line}"
 
@@ -144,7 +147,7 @@ class Watchdog:
         self._log = log
         self._on_block = on_block
         self._thread: threading.Thread | None = None
-        self._known: dict[tuple[int, bool, int], tuple[Block, Any]] = {}
+        self._known: dict[tuple[int, bool, int], tuple[Block, Any, int]] = {}
 
     def start(self) -> Watchdog:
         """Watch all loops of this process, from now on.
@@ -205,7 +208,7 @@ class Watchdog:
             what=sight.what if sight is not None else "something",
             filename=own.filename if own else None,
             lineno=(own.lineno or 0) if own else 0,
-            function=own.name if own else "",
+            function=own.name if own else sight.called if sight is not None else "",
             line=(own.line or "") if own else "",
             stack=stack,
             seconds=(report.kept if report.kind == "kept" else report.seconds) + late,
@@ -216,12 +219,17 @@ class Watchdog:
             thread=report.thread,
             missed=sight is None,
         )
-        self._known[key] = block, sight.task if sight is not None else None
+        before = self._known.get(key)
+        task, number = sight.task if sight is not None else None, before[2] if before else 0
         if not block.missed:  # Else it is over, and is told of once.
+            # First of all: whoever dumps at a stall has this one in the dump.
+            number = _note(block, report.loop, task, number)
+        self._known[key] = block, task, number
+        if not block.missed:
             self._tell(block)
 
     def _over(self, key: tuple[int, bool, int], report: _Report) -> None:
-        block, task = self._known.pop(key, (None, None))
+        block, task, number = self._known.pop(key, (None, None, 0))
         if block is not None:
             seconds = report.kept if block.kind == "kept" else report.seconds
             block = dataclasses.replace(
@@ -231,8 +239,8 @@ class Watchdog:
                 callbacks=report.callbacks,
                 ended=True,
             )
+            _note(block, report.loop, task, number)
             self._tell(block)
-            _note(block, report.loop, task)
 
     def _tell(self, block: Block) -> None:
         if self._log:
@@ -331,6 +339,7 @@ class _Report(NamedTuple):
     seen_at: float
     since: float
     call: str | None
+    called: Any
 
 
 class _Sight(NamedTuple):
@@ -340,6 +349,7 @@ class _Sight(NamedTuple):
     task: Any
     name: str | None
     what: str
+    called: str
 
 
 def _look(report: _Report) -> _Sight | None:
@@ -358,18 +368,35 @@ def _look(report: _Report) -> _Sight | None:
             name = task.get_name()
             coro: Any = task.get_coro()
             called = getattr(coro, "__qualname__", None) or type(coro).__name__
-            return _Sight(frames, task, name, f"{name} (coroutine {called})")
+            return _Sight(frames, task, name, f"{name} (coroutine {called})", "")
     except Exception:  # A program's own type of task may do anything.
         pass
-    return _Sight(frames, None, None, f"the callback {frames[0][0].co_qualname}" if frames else "a callback")
+    called = frames[0][0].co_qualname if frames else _name(report.called)
+    return _Sight(frames, None, None, f"the callback {called}" if called else "a callback", "" if frames else called)
 
 
-def _note(block: Block, loop: Any, task: Any) -> None:
-    """Have the recorder note a block that is over, if a program uses the recorder."""
+def _name(called: Any) -> str:
+    """What to call something that the loop calls and that is not Python code; empty where nothing is known."""
+    while type(called) is functools.partial:
+        called = called.func
+    if called is None:
+        return ""
+    if not isinstance(called, (types.BuiltinFunctionType, types.MethodWrapperType, type)):
+        called = type(called)  # Its own attributes may be anything.
+    owner = getattr(called, "__self__", None)
+    if isinstance(owner, types.ModuleType) or isinstance(called, type):
+        return f"{called.__module__}.{called.__qualname__}".removeprefix("builtins.")
+    return str(called.__qualname__)
+
+
+def _note(block: Block, loop: Any, task: Any, number: int) -> int:
+    """Have the recorder note a block as it is now, in place of what it noted as `number`, if a program uses the recorder."""
     recorder = sys.modules.get("rondeau.recorder")
-    if recorder is not None and loop is not None and block.kind == "blocked":
-        stack = "".join(block.stack.format())
-        recorder.blocked(loop, int(block.seconds * 1e9), block.filename or "", block.lineno, stack, task)
+    if recorder is None or loop is None or block.kind != "blocked":
+        return number
+    stack = "".join(block.stack.format())
+    length = int(block.seconds * 1e9)
+    return int(recorder.blocked(loop, length, block.filename or "", block.lineno, stack, task, number))
 
 
 def _summary(frames: list[tuple[CodeType, int]]) -> tuple[traceback.StackSummary, traceback.FrameSummary | None]:

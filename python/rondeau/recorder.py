@@ -36,7 +36,7 @@ CAPACITY = 1 << 20  # Events: 24 MiB, and some ten seconds of a server with 30,0
 
 _lock = threading.RLock()  # A signal's handler may interrupt whoever holds it.
 _users = 0
-_blocks: deque[tuple[int, Block]] = deque(maxlen=4096)
+_blocks: deque[tuple[int, Block | None]] = deque(maxlen=4096)  # None: told of anew under a later number.
 _block_number = 0
 _stall_hooks: list[Callable[[], None]] = []
 
@@ -98,26 +98,41 @@ def recording(since: int = 0) -> Recording:
     return _Taken(since).recording()
 
 
-def blocked(loop: asyncio.AbstractEventLoop, duration: int, file: str, line: int, stack: str, task: Any = None) -> None:
-    """Note that the loop could not come round, and have those dump that wait for a stall; called by the watchdog.
+def blocked(
+    loop: asyncio.AbstractEventLoop, duration: int, file: str, line: int, stack: str, task: Any = None, instead: int = 0
+) -> int:
+    """Note that the loop does not come round, and have those dump that wait for a stall; called by the watchdog.
+
+    It is called while the block lasts, so that a dump shows what holds a loop that never comes round; and at its end.
 
     Args:
-        loop: whose turn it was.
+        loop: whose turn it is.
         duration: for how long, in nanoseconds, until now.
-        file: the file of the line that blocked.
+        file: the file of the line that blocks.
         line: its number.
         stack: the thread's Python stack meanwhile, as `traceback` prints it.
-        task: the task whose step it was; None for whatever the loop ran last.
+        task: the task whose step it is; None for whatever the loop ran last.
+        instead: what this function returned for the same block before; 0 for the first time. That is not told of any more.
+
+    Returns:
+        The block's number; 0 while the recorder is off.
     """
     global _block_number
     with _lock:
         if not _users:
-            return
-        _block_number = (_block_number + 1) & 0xFFFFFFFF
+            return 0
+        if instead:
+            for at, (number, _) in enumerate(_blocks):
+                if number == instead:
+                    _blocks[at] = number, None
+        _block_number = (_block_number + 1) & 0xFFFFFFFF or 1
         _blocks.append((_block_number, Block(duration, file, line, stack)))
         _core.record_block(loop, task, _block_number)
-    for hook in tuple(_stall_hooks):
-        hook()
+        noted = _block_number
+    if not instead:
+        for hook in tuple(_stall_hooks):
+            hook()
+    return noted
 
 
 class record:
@@ -192,7 +207,7 @@ class flight_recorder:
         path: a file, which each dump replaces; or a folder, where each gets a name of its own.
         seconds: how much is kept, if the ring is large enough.
         signal: the signal that asks for a dump, SIGUSR2 unless told; None for none. Only the main thread may take signals.
-        on_stall: dump when the watchdog sees a loop blocked.
+        on_stall: dump when a watchdog sees a loop blocked, while it is: also one that never comes round leaves a file.
         on_exception: dump when a loop reports an unhandled exception, and when one ends the program.
         capacity: how many events are kept (`start`).
 
@@ -337,7 +352,7 @@ class _Taken:
         )
 
 
-def _with_blocks(events: bytes, known: dict[int, Block]) -> tuple[bytes | bytearray, list[Block]]:
+def _with_blocks(events: bytes, known: dict[int, Block | None]) -> tuple[bytes | bytearray, list[Block]]:
     """The events with each BLOCK pointing into the list of blocks, and that list."""
     kinds = events[22::24]
     found = kinds.find(Kind.BLOCK)
@@ -345,13 +360,19 @@ def _with_blocks(events: bytes, known: dict[int, Block]) -> tuple[bytes | bytear
         return events, []
     changed = bytearray(events)
     blocks: list[Block] = []
+    again: list[int] = []
     while found >= 0:
         at = found * 24
         number, task = int.from_bytes(events[at + 16 : at + 20], "little"), int.from_bytes(events[at + 8 : at + 12], "little")
         block = known.get(number, Block(0))
-        changed[at + 16 : at + 20] = len(blocks).to_bytes(4, "little")
-        blocks.append(Block(block.duration, block.file, block.line, block.stack, task))
+        if block is None:
+            again.append(at)
+        else:
+            changed[at + 16 : at + 20] = len(blocks).to_bytes(4, "little")
+            blocks.append(Block(block.duration, block.file, block.line, block.stack, task))
         found = kinds.find(Kind.BLOCK, found + 1)
+    for at in reversed(again):
+        del changed[at : at + 24]
     return changed, blocks
 
 

@@ -1,7 +1,7 @@
-//! Who looks on while loops run: the recorder, and what `rondeau.subscribe` was given. One byte for the process.
+//! Who looks on while loops run: the recorder, a watchdog, and what `rondeau.subscribe` was given. One byte for the process.
 //!
 //! Asked by the hooks: where a task is made, where it ends, and in the turn, where it is joined to the look at debug mode. Set by
-//! `recorder::control` and by `listen`, which `rondeau._listeners` calls with the functions that pass an event on; what listeners do
+//! `recorder::control`, by the watchdog, and by `listen`, which `rondeau._listeners` calls with the functions that pass an event on; what listeners do
 //! wrong stays there.
 //!
 //! Invariants: nothing is borrowed while a function is called; an exception that is set when an event is told is set afterwards.
@@ -25,6 +25,8 @@ pub const CREATED: u8 = 2;
 pub const DONE: u8 = 4;
 /// Somebody listens to what holds the loop for long.
 pub const SLOW: u8 = 8;
+/// A watchdog looks: what a callback calls is noted, since what is not Python code has no frame to be named by.
+pub const WATCHDOG: u8 = 16;
 
 static WHO: GilCell<u8> = GilCell::new(0);
 

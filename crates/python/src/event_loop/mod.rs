@@ -76,6 +76,7 @@ unsafe extern "C" fn new(
         no_variables: ptr::null_mut(),
         current: ptr::null_mut(),
         child: ptr::null_mut(),
+        calls: ptr::null_mut(),
         record: Default::default(),
         report_failed: false,
         keep_tasks: false,

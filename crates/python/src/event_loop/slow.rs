@@ -4,13 +4,15 @@
 
 use crate::door;
 use crate::ffi::{Python, compat, owned::Owned};
+use crate::handle;
 use crate::native_loop::Loop;
 use crate::onlookers;
-use crate::ready::Ready;
+use crate::ready::{Ready, What};
 use crate::recorder;
 use pyo3_ffi as ffi;
+use std::ptr;
 
-/// Runs one item where somebody watches: the recorder, the stopwatch, or both.
+/// Runs one item where somebody watches: the recorder, the stopwatch, a watchdog, or all of them.
 ///
 /// # Safety
 /// The GIL is held and the loop lives.
@@ -21,19 +23,43 @@ pub unsafe fn watched(
     ready: Ready,
     run: unsafe fn(Loop, Ready) -> Python<()>,
 ) -> Python<()> {
+    // SAFETY: the caller's contract; what is called is kept alive while the loop's parts name it.
+    unsafe {
+        if !onlookers::any(onlookers::WATCHDOG) || ready.what() != What::Handle {
+            return recorded(loop_, ready, run);
+        }
+        let called = *handle::slot(ready.object(), door::door().slots.callback);
+        if called.is_null() {
+            return recorded(loop_, ready, run);
+        }
+        let called = Owned::from_borrowed(called);
+        loop_.parts().calls = called.as_ptr();
+        let done = recorded(loop_, ready, run);
+        loop_.parts().calls = ptr::null_mut();
+        if done.is_ok() {
+            drop(called);
+        } else {
+            crate::errors::keeping_raised(|| drop(called));
+        }
+        done
+    }
+}
+
+#[inline]
+unsafe fn recorded(
+    loop_: Loop,
+    ready: Ready,
+    run: unsafe fn(Loop, Ready) -> Python<()>,
+) -> Python<()> {
     // SAFETY: the caller's contract.
     unsafe {
-        if !recorder::is_on() {
-            return timed(loop_, ready, run);
-        }
         let slow = loop_.parts().debug | onlookers::any(onlookers::SLOW);
-        recorder::item(loop_, ready, |loop_, ready| {
-            if slow {
-                timed(loop_, ready, run)
-            } else {
-                run(loop_, ready)
-            }
-        })
+        match (recorder::is_on(), slow) {
+            (true, true) => recorder::item(loop_, ready, |loop_, ready| timed(loop_, ready, run)),
+            (true, false) => recorder::item(loop_, ready, |loop_, ready| run(loop_, ready)),
+            (false, true) => timed(loop_, ready, run),
+            (false, false) => run(loop_, ready),
+        }
     }
 }
 

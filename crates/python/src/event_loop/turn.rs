@@ -24,6 +24,8 @@ use std::time::Duration;
 /// Shortest wait in the kernel: timers that are due close together wake the loop once and not each on its own (100,000 tasks
 /// that were put to sleep in a row cost half). asyncio rounds up to a whole millisecond.
 const SHORTEST: Duration = Duration::from_micros(100);
+/// Who looks at every item.
+const ITEMS: u8 = onlookers::RECORDER | onlookers::SLOW | onlookers::WATCHDOG;
 /// Longest wait in the kernel, as in asyncio: a day.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
@@ -99,7 +101,7 @@ unsafe fn run_batch(loop_: Loop, batch: usize) -> Python<()> {
                 break;
             };
             metrics.begin_item();
-            if loop_.parts().debug | onlookers::any(onlookers::RECORDER | onlookers::SLOW) {
+            if loop_.parts().debug | onlookers::any(ITEMS) {
                 super::slow::watched(loop_, ready, run_one)?;
             } else {
                 run_one(loop_, ready)?;

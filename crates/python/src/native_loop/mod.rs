@@ -86,6 +86,8 @@ pub struct Parts {
     pub no_variables: *mut ffi::PyObject,
     /// The native task whose step is announced as the current one (owned by `task::current`); NULL when none.
     pub current: *mut ffi::PyObject,
+    /// What a callback calls that runs now, while a watchdog looks; NULL otherwise. Borrowed from whoever runs it.
+    pub calls: *mut ffi::PyObject,
     /// What the recorder keeps.
     pub record: OfLoop,
     /// A failed task that nobody waits for is reported when it ends.

@@ -18,6 +18,7 @@ mod object;
 use crate::ffi::{Python, gil::GilCell, owned::Owned};
 use crate::metrics::Metrics;
 use crate::native_loop::Loop;
+use crate::onlookers;
 use eye::Shared;
 use pyo3_ffi as ffi;
 use std::sync::Arc;
@@ -93,6 +94,7 @@ unsafe fn begin(shared: &Arc<Shared>) {
             shared.add(known.0.clone());
         }
         LOOKING.get().push(shared.clone());
+        onlookers::set(onlookers::WATCHDOG, true);
     }
 }
 
@@ -106,6 +108,7 @@ unsafe fn end(shared: &Arc<Shared>) {
         LOOKING
             .get()
             .retain(|looking| !Arc::ptr_eq(looking, shared));
+        onlookers::set(onlookers::WATCHDOG, !LOOKING.get().is_empty());
     }
 }
 

@@ -58,15 +58,21 @@ unsafe fn told(report: &Report) -> Python<Owned> {
     // SAFETY: the format names as many values, of these C types; the GIL is held by `wait`.
     unsafe {
         let loop_ = loop_of(&report.metrics);
-        let ident = loop_.as_ref().map_or(0, |object| {
-            Loop::from_object(object.as_ptr()).parts().thread
+        let (ident, calls) = loop_.as_ref().map_or((0, ptr::null_mut()), |object| {
+            let parts = Loop::from_object(object.as_ptr()).parts();
+            (parts.thread, parts.calls)
         });
         let loop_ = loop_.map_or(ffi::Py_None(), |object| object.into_ptr());
         if loop_ == ffi::Py_None() {
             ffi::Py_INCREF(loop_);
         }
+        let calls = if calls.is_null() {
+            ffi::Py_None()
+        } else {
+            calls
+        };
         Owned::new(ffi::Py_BuildValue(
-            c"(sNNKKKddddKNNdds)".as_ptr(),
+            c"(sNNKKKddddKNNddsO)".as_ptr(),
             kind.as_ptr(),
             answer::boolean(report.of_turn),
             loop_,
@@ -83,6 +89,7 @@ unsafe fn told(report: &Report) -> Python<Owned> {
             seconds(report.at),
             seconds(since),
             call.as_ref().map_or(ptr::null(), |name| name.as_ptr()),
+            calls,
         ))
     }
 }
