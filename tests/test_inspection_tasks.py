@@ -245,6 +245,32 @@ def test_a_connection_names_its_peer(names):
         assert snapshot.loops[0]["connections"] == 2
 
 
+def test_a_connection_below_tls_names_its_peer(names):
+    body = f"""
+        sys.path.insert(0, {os.path.dirname(__file__)!r})
+        from tls_peers import contexts
+
+        async def serve(reader, writer):
+            await reader.readline()
+
+        async def talk():
+            reader, writer = await aio.open_connection("127.0.0.1", port, ssl=client, server_hostname="localhost")
+            asyncio.get_running_loop().call_later(0.05, ready)
+            await reader.readexactly(3)
+
+        own, client = contexts()
+        server = await aio.start_server(serve, "127.0.0.1", 0, ssl=own)
+        port = server.sockets[0].getsockname()[1]
+        print("port", port, flush=True)
+        await aio.create_task(talk(), name="client")
+    """
+    with program(body, names, wait=False) as child:
+        port = said(child, "port")
+        said(child, "ready")
+        client = wait_of(look(child), "client")
+        assert (client.kind, client.text) == ("read", f"127.0.0.1:{port} (TLS)")
+
+
 def test_sockets_of_the_programs_own_say_direction_and_peer():
     body = """
         import socket

@@ -22,6 +22,7 @@ import rondeau
 from recorded import events_of, lanes, named, story, waiting_at_once
 from rondeau import recorder
 from rondeau.recording import Kind, Recording
+from tls_peers import contexts
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 NAMES = {"asyncio's names": asyncio, "rondeau's names": rondeau}
@@ -229,6 +230,60 @@ WAITS = {
     of_stream: ("socket", "read"),
     of_future: ("future", "of_future (test_recorder.py)"),
 }
+
+
+def test_a_socket_of_the_programs_own_names_its_peer():
+    async def talk(listener):
+        loop = asyncio.get_running_loop()
+        with socket.socket() as ours:
+            ours.setblocking(False)
+            await loop.sock_connect(ours, listener.getsockname())
+            theirs, _ = listener.accept()
+            with theirs:
+                for _ in range(2):
+                    loop.call_later(0.001, theirs.send, b"x")
+                    assert await loop.sock_recv(ours, 1) == b"x"
+
+    async def main():
+        # The second connection has the first one's descriptor.
+        for _ in range(2):
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                ports.append(listener.getsockname()[1])
+                await asyncio.create_task(talk(listener), name="it")
+
+    ports = []
+    record = recorded(main())
+    reads = [wait.text for wait in record.waits if wait.text.startswith("read")]
+    assert sorted(set(reads)) == sorted(f"read from 127.0.0.1:{port}" for port in ports)
+
+
+def test_a_stream_names_its_peer_also_below_tls():
+    async def serve(reader, writer):
+        asyncio.current_task().set_name("server")
+        for _ in range(2):
+            writer.write(await reader.readexactly(1))
+        writer.close()
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        for own, context in ((None, None), contexts()):
+            server = await rondeau.start_server(serve, "127.0.0.1", 0, ssl=own)
+            port = server.sockets[0].getsockname()[1]
+            ports.append(port)
+            name = "localhost" if context else None
+            reader, writer = await rondeau.open_connection("127.0.0.1", port, ssl=context, server_hostname=name)
+            for _ in range(2):
+                loop.call_later(0.001, writer.write, b"x")
+                await reader.readexactly(1)
+            writer.close()
+            await writer.wait_closed()
+            server.close()
+
+    ports = []
+    record = recorded(main())
+    reads = {wait.text for wait in record.waits if wait.text.startswith("read")}
+    assert {f"read from 127.0.0.1:{ports[0]}", f"read from 127.0.0.1:{ports[1]} (TLS)"} <= reads
+    assert len(reads) == 4  # And both of the servers'.
 
 
 @pytest.mark.parametrize("make", WAITS)

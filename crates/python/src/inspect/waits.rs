@@ -375,15 +375,17 @@ unsafe fn peer_of(stream: *mut ffi::PyObject) -> Option<String> {
             return None;
         }
         let mut holder = attribute(stream, c"_transport")?;
+        let mut tls = "";
         // Below TLS is another.
         while let Some(protocol) = attribute(holder.as_ptr(), c"_ssl_protocol") {
             holder = attribute(protocol.as_ptr(), c"_transport")?;
+            tls = " (TLS)";
         }
         if !transport::is_socket_transport(holder.as_ptr()) {
             let kind = CStr::from_ptr((*ffi::Py_TYPE(holder.as_ptr())).tp_name);
             return Some(kind.to_string_lossy().into_owned());
         }
-        transport::peer(holder.as_ptr()).map(address)
+        transport::peer(holder.as_ptr()).map(|peer| address(peer) + tls)
     }
 }
 

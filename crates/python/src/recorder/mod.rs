@@ -29,7 +29,7 @@ pub use control::{METHODS, init};
 pub use foreign::{made, scheduled};
 pub use item::{enter, item, leave};
 pub use place::future_made;
-pub use wait::{holds, sleeps, waits_for, waits_for_lock, waits_for_peer};
+pub use wait::{holds, sleeps, waits_for, waits_for_lock, waits_for_peer, waits_for_socket};
 
 use crate::ffi::gil::GilCell;
 use crate::native_loop::{Loop, loop_type};

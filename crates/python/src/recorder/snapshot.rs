@@ -66,14 +66,15 @@ fn clone_code(code: &Code) -> Code {
     }
 }
 
-fn text_of(peer: &SockAddr) -> String {
-    match (peer.as_inet(), peer.as_unix()) {
+fn text_of(peer: &SockAddr, tls: bool) -> String {
+    let text = match (peer.as_inet(), peer.as_unix()) {
         (Some(inet), _) => inet.to_string(),
         (_, Some([0, name @ ..])) => format!("@{}", String::from_utf8_lossy(name)),
         (_, Some([])) => "a Unix socket".to_owned(),
         (_, Some(path)) => String::from_utf8_lossy(path).into_owned(),
         _ => "a socket".to_owned(),
-    }
+    };
+    if tls { format!("{text} (TLS)") } else { text }
 }
 
 fn clone_name(name: &Name) -> Name {
@@ -100,7 +101,7 @@ impl Snapshot {
                 .iter()
                 .filter_map(|(number, subject)| match subject {
                     Subject::Peer(entry) => {
-                        peers.insert(number, text_of(&entry.peer));
+                        peers.insert(number, text_of(&entry.peer, entry.tls));
                         None
                     }
                     Subject::Task(task) => Some(Shown {

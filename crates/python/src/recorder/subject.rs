@@ -131,10 +131,12 @@ pub struct CallbackEntry {
 
 /// What is kept of a peer.
 pub struct PeerEntry {
-    /// Where the transport is: with a mark that agrees, it is this one's.
+    /// Where the transport is: with a mark that agrees, it is this one's. 0 of a socket of the program's own.
     pub address: usize,
     /// Its address.
     pub peer: SockAddr,
+    /// It is encrypted.
+    pub tls: bool,
     /// The number of the last event that names it.
     pub last: u64,
 }

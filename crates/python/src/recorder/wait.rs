@@ -10,8 +10,10 @@ use crate::future::layout::layout;
 use crate::running;
 use crate::sync::Primitive;
 use crate::task::cell::TaskRef;
-use crate::transport;
+use crate::{tls, transport};
 use pyo3_ffi as ffi;
+use rondeau_driver::SockAddr;
+use std::collections::HashMap;
 use std::ffi::CStr;
 
 /// Notes what is known of the wait that begins: a delay in nanoseconds, a descriptor, the holder's serial number.
@@ -33,6 +35,8 @@ pub unsafe fn waits_for(future: *mut ffi::PyObject, detail: u64) {
 /// The peers that were seen.
 pub struct Peers {
     numbers: Vec<u32>,
+    /// Of the program's own sockets, by descriptor: whose it was lately.
+    by_descriptor: HashMap<i32, u32>,
     /// They are looked through when there are as many.
     limit: usize,
 }
@@ -41,6 +45,7 @@ impl Default for Peers {
     fn default() -> Self {
         Peers {
             numbers: Vec::new(),
+            by_descriptor: HashMap::new(),
             limit: 1024,
         }
     }
@@ -49,41 +54,74 @@ impl Default for Peers {
 /// A socket's detail: a descriptor, or with this bit the number of a peer.
 const PEER: u64 = 1 << 63;
 
-/// Notes whose data is waited for: the peer of a native transport.
+/// Notes whose data is waited for: the peer of a native transport, or of the one below its encryption.
 ///
 /// # Safety
 /// Both live, or the transport is NULL. Only while on.
 pub unsafe fn waits_for_peer(future: *mut ffi::PyObject, transport: *mut ffi::PyObject) {
     // SAFETY: no Python code runs; a peer holds no reference.
     unsafe {
+        if transport.is_null() {
+            return;
+        }
+        let (transport, tls) = tls::beneath(transport);
         if transport.is_null() || !transport::is_socket_transport(transport) {
             return;
         }
         let Some(state) = state() else { return };
-        let next = state.ring.head() + 1;
         let (mark, peer) = transport::mark_and_peer(transport);
         if mark.session == state.session
-            && let Some(Subject::Peer(entry)) = state.subjects.get_mut(mark.number)
-            && entry.address == transport.addr()
+            && state.waits_for_known(future, mark.number, transport.addr(), None, tls)
         {
-            // The event comes later: a wait that begins in this step is among the next few.
-            entry.last = next + SLACK;
-            state.waits = (future.addr(), PEER | u64::from(mark.number));
             return;
         }
         let Some(peer) = peer else { return };
-        state.forget_peers();
-        let number = state.subjects.add(Subject::Peer(PeerEntry {
-            address: transport.addr(),
-            peer: peer.clone(),
-            last: next + SLACK,
-        }));
-        state.peers.numbers.push(number);
+        let number = state.waits_for_new(future, transport.addr(), peer.clone(), tls);
         *mark = Mark {
             session: state.session,
             number,
         };
-        state.waits = (future.addr(), PEER | u64::from(number));
+    }
+}
+
+/// Notes for whose descriptor a `sock_*` call waits: its peer, where it has one.
+///
+/// # Safety
+/// The future lives.
+#[inline]
+pub unsafe fn waits_for_socket(future: *mut ffi::PyObject, fd: i32) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        if super::is_on() {
+            socket_peer(future, fd);
+        }
+    }
+}
+
+#[cold]
+unsafe fn socket_peer(future: *mut ffi::PyObject, fd: i32) {
+    // SAFETY: no Python code runs.
+    unsafe {
+        let purpose = layout().exact(future).map(|future| future.cell().purpose);
+        let connected = matches!(purpose, Some(Purpose::SocketRead | Purpose::SocketWrite));
+        // Asked each time (0.1 µs, beside the calls that a wait for a socket takes): a number may be another socket's by now.
+        let peer = if connected {
+            rondeau_driver::socket::peer_addr(fd).ok()
+        } else {
+            None
+        };
+        // A Unix socket without a name is better told by its descriptor.
+        let peer = peer.filter(|peer| peer.as_unix() != Some(&[]));
+        let (Some(peer), Some(state)) = (peer, state()) else {
+            return waits_for(future, u64::from(fd.unsigned_abs()));
+        };
+        if let Some(number) = state.peers.by_descriptor.get(&fd).copied()
+            && state.waits_for_known(future, number, 0, Some(&peer), false)
+        {
+            return;
+        }
+        let number = state.waits_for_new(future, 0, peer, false);
+        state.peers.by_descriptor.insert(fd, number);
     }
 }
 
@@ -91,6 +129,53 @@ pub unsafe fn waits_for_peer(future: *mut ffi::PyObject, transport: *mut ffi::Py
 const SLACK: u64 = 1 << 12;
 
 impl State {
+    /// Notes that the peer of this number is waited for, if that is still who it was.
+    fn waits_for_known(
+        &mut self,
+        future: *mut ffi::PyObject,
+        number: u32,
+        address: usize,
+        peer: Option<&SockAddr>,
+        tls: bool,
+    ) -> bool {
+        let next = self.ring.head() + 1;
+        match self.subjects.get_mut(number) {
+            Some(Subject::Peer(entry))
+                if entry.address == address
+                    && entry.tls == tls
+                    && peer.is_none_or(|peer| entry.peer == *peer) =>
+            {
+                // The event comes later: a wait that begins in this step is among the next few.
+                entry.last = next + SLACK;
+            }
+            _ => return false,
+        }
+        self.waits = (future.addr(), PEER | u64::from(number));
+        true
+    }
+
+    /// Notes that a peer is waited for that was not seen before; its number.
+    #[cold]
+    fn waits_for_new(
+        &mut self,
+        future: *mut ffi::PyObject,
+        address: usize,
+        peer: SockAddr,
+        tls: bool,
+    ) -> u32 {
+        self.forget_peers();
+        let last = self.ring.head() + 1 + SLACK;
+        let number = self.subjects.add(Subject::Peer(PeerEntry {
+            address,
+            peer,
+            tls,
+            last,
+        }));
+        self.peers.numbers.push(number);
+        self.waits = (future.addr(), PEER | u64::from(number));
+        number
+    }
+
     #[cold]
     fn forget_peers(&mut self) {
         if self.peers.numbers.len() < self.peers.limit {

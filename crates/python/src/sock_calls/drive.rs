@@ -170,7 +170,7 @@ unsafe fn wait(call: Call) -> Python<Owned> {
         fields.progress = Progress::Waiting;
         fields.future = future.clone().into_ptr();
         watch(call)?;
-        recorder::waits_for(future.as_ptr(), u64::from(fd.unsigned_abs()));
+        recorder::waits_for_socket(future.as_ptr(), fd);
         Ok(future)
     }
 }

@@ -52,6 +52,24 @@ pub unsafe fn is_transport(object: *mut ffi::PyObject) -> bool {
     unsafe { ffi::PyObject_TypeCheck(object, *TYPE.get()) != 0 }
 }
 
+/// What the records of such a transport go over, below all TLS that is in TLS, borrowed; NULL where it has none any more.
+///
+/// # Safety
+/// `object` is such a transport.
+pub unsafe fn beneath(mut object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: each type is checked before its fields are read, and each object is kept alive by the one above it.
+    unsafe {
+        while !object.is_null() && is_transport(object) {
+            let protocol = state_of(object).protocol;
+            if protocol.is_null() || !state::is_protocol(protocol) {
+                return ptr::null_mut();
+            }
+            object = Protocol::from_object(protocol).state().transport;
+        }
+        object
+    }
+}
+
 /// `write(data)`, for the TLS session inside this one.
 ///
 /// # Safety

@@ -103,6 +103,21 @@ unsafe fn release(
     }
 }
 
+/// The transport below one that may be encrypted, borrowed, and whether it is; NULL where there is none any more.
+///
+/// # Safety
+/// `transport` lives.
+pub unsafe fn beneath(transport: *mut ffi::PyObject) -> (*mut ffi::PyObject, bool) {
+    // SAFETY: the caller's contract; the type is checked.
+    unsafe {
+        if app_transport::is_transport(transport) {
+            (app_transport::beneath(transport), true)
+        } else {
+            (transport, false)
+        }
+    }
+}
+
 /// How records go here, for `python -m rondeau doctor`.
 pub fn way() -> &'static str {
     match (openssl::functions(), sslproto::is_open()) {
