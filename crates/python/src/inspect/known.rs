@@ -1,6 +1,9 @@
 //! The functions whose wait is known: asyncio's and ours, under one name.
 //!
+//! What their waits are called is a future's purpose, where one has it: recordings and `ps` share that table.
 //! Asked for each code object once, and for each native coroutine. A function of another folder is none of these, whatever its name.
+
+use crate::future::Purpose;
 
 /// What a known function says of its wait.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,39 +52,49 @@ const fn known(
     }
 }
 
+/// A function that waits for what a future can be for, and is called so.
+const fn of(
+    name: &'static str,
+    purpose: Purpose,
+    classes: &'static [&'static str],
+    how: How,
+) -> Known {
+    known(name, purpose.short(), classes, how)
+}
+
 #[rustfmt::skip]
 static KNOWN: &[Known] = &[
-    known("sleep", "timer", &["TimerHandle"], How::Timer),
-    known("Lock.acquire", "lock", &["Lock"], How::Plain),
-    known("_ContextManagerMixin.__aenter__", "lock", &["Lock", "Semaphore", "Condition"], How::Enter),
-    known("Semaphore.acquire", "semaphore", &["Semaphore"], How::Plain),
-    known("Event.wait", "event", &["Event"], How::Plain),
-    known("Condition.wait", "condition", &["Condition"], How::Plain),
+    of("sleep", Purpose::Timer, &["TimerHandle"], How::Timer),
+    of("Lock.acquire", Purpose::Lock, &["Lock"], How::Plain),
+    of("_ContextManagerMixin.__aenter__", Purpose::Lock, &["Lock", "Semaphore", "Condition"], How::Enter),
+    of("Semaphore.acquire", Purpose::Semaphore, &["Semaphore"], How::Plain),
+    of("Event.wait", Purpose::Event, &["Event"], How::Plain),
+    of("Condition.wait", Purpose::Condition, &["Condition"], How::Plain),
     known("Barrier.wait", "barrier", &["Barrier"], How::Whole),
-    known("Queue.get", "queue get", &["Queue"], How::Plain),
-    known("Queue.put", "queue put", &["Queue"], How::Plain),
-    known("Queue.join", "queue join", &["Queue"], How::Whole),
-    known("_wait", "wait", &["set", "frozenset"], How::Tasks),
-    known("wait", "wait", &["list"], How::Tasks),
+    of("Queue.get", Purpose::QueueGet, &["Queue"], How::Plain),
+    of("Queue.put", Purpose::QueuePut, &["Queue"], How::Plain),
+    of("Queue.join", Purpose::QueueJoin, &["Queue"], How::Whole),
+    of("_wait", Purpose::Wait, &["set", "frozenset"], How::Tasks),
+    of("wait", Purpose::Wait, &["list"], How::Tasks),
     known("wait_for", "wait_for", &["Task", "Future"], How::Limit),
-    known("TaskGroup.__aexit__", "group", &["TaskGroup"], How::Tasks),
-    known("TaskGroup._aexit", "group", &["TaskGroup"], How::Tasks),
-    known("StreamReader._wait_for_data", "read", &["StreamReader"], How::Socket),
-    known("StreamReader.read", "read", &["StreamReader"], How::Socket),
-    known("StreamReader.readline", "read", &["StreamReader"], How::Socket),
-    known("StreamReader.readuntil", "read", &["StreamReader"], How::Socket),
-    known("StreamReader.readexactly", "read", &["StreamReader"], How::Socket),
-    known("StreamWriter.drain", "write", &["StreamWriter"], How::WholeSocket),
-    known("StreamWriter.wait_closed", "close", &["StreamWriter"], How::WholeSocket),
+    of("TaskGroup.__aexit__", Purpose::Group, &["TaskGroup"], How::Tasks),
+    of("TaskGroup._aexit", Purpose::Group, &["TaskGroup"], How::Tasks),
+    of("StreamReader._wait_for_data", Purpose::SocketRead, &["StreamReader"], How::Socket),
+    of("StreamReader.read", Purpose::SocketRead, &["StreamReader"], How::Socket),
+    of("StreamReader.readline", Purpose::SocketRead, &["StreamReader"], How::Socket),
+    of("StreamReader.readuntil", Purpose::SocketRead, &["StreamReader"], How::Socket),
+    of("StreamReader.readexactly", Purpose::SocketRead, &["StreamReader"], How::Socket),
+    of("StreamWriter.drain", Purpose::SocketWrite, &["StreamWriter"], How::WholeSocket),
+    of("StreamWriter.wait_closed", Purpose::SocketClose, &["StreamWriter"], How::WholeSocket),
     known("Server.serve_forever", "serve", &["Server"], How::Plain),
     known("Server.wait_closed", "close", &["Server"], How::Plain),
-    known("to_thread", "thread", &[], How::Whole),
+    of("to_thread", Purpose::Thread, &[], How::Whole),
     known("BaseEventLoop.getaddrinfo", "name look-up", &[], How::Whole),
     known("BaseEventLoop.getnameinfo", "name look-up", &[], How::Whole),
-    known("BaseEventLoop.shutdown_default_executor", "thread", &[], How::Whole),
-    known("Process.wait", "process", &["Process"], How::Whole),
-    known("Process.communicate", "process", &["Process"], How::Whole),
-    known("BaseSubprocessTransport._wait", "process", &["BaseSubprocessTransport"], How::Whole),
+    of("BaseEventLoop.shutdown_default_executor", Purpose::Thread, &[], How::Whole),
+    of("Process.wait", Purpose::Subprocess, &["Process"], How::Whole),
+    of("Process.communicate", Purpose::Subprocess, &["Process"], How::Whole),
+    of("BaseSubprocessTransport._wait", Purpose::Subprocess, &["BaseSubprocessTransport"], How::Whole),
 ];
 
 impl Known {

@@ -158,12 +158,12 @@ pub unsafe fn note(
                     found.holds.remove(index);
                 }
                 if has_class(lock, &["Semaphore"]) {
-                    wait.kind = "semaphore";
+                    wait.kind = Purpose::Semaphore.short();
                 }
                 wait.object = lock;
             }
             How::Plain | How::Whole => {
-                if !object.is_null() && known.kind == "process" {
+                if !object.is_null() && known.kind == Purpose::Subprocess.short() {
                     wait.text = process_of(object);
                     wait.object = ptr::null_mut();
                 }
@@ -185,15 +185,20 @@ pub unsafe fn of_future(future: *mut ffi::PyObject) -> Wait {
     // SAFETY: the caller's contract.
     unsafe {
         if ffi::PyObject_TypeCheck(future, door().task_base) != 0 {
-            let mut wait = Wait::new("task", ptr::null_mut());
+            let mut wait = Wait::new(Purpose::Task.short(), ptr::null_mut());
             expand(future, &mut wait);
             return wait;
         }
-        let mut wait = Wait::new("future", future);
+        let mut wait = Wait::new(Purpose::Future.short(), future);
         expand(future, &mut wait);
         if !wait.tasks.is_empty() {
             let gathers = gather::is_outer(future) || has_class(future, &["GatheringFuture"]);
-            wait.kind = if gathers { "gather" } else { "shield" };
+            let purpose = if gathers {
+                Purpose::Gather
+            } else {
+                Purpose::Shield
+            };
+            wait.kind = purpose.short();
             wait.object = ptr::null_mut();
         } else if let Some(kind) = purpose(future) {
             wait.kind = kind;
@@ -210,16 +215,18 @@ unsafe fn purpose(future: *mut ffi::PyObject) -> Option<&'static str> {
     // SAFETY: the entries live as long as the future is not touched.
     unsafe {
         let cell = layout().exact(future)?.cell();
-        match cell.purpose {
-            Purpose::Thread => return Some("thread"),
-            Purpose::Subprocess => return Some("process"),
-            Purpose::File => return Some("file"),
-            Purpose::SocketRead => return Some("read"),
-            Purpose::SocketWrite => return Some("write"),
-            Purpose::SocketAccept => return Some("accept"),
-            Purpose::SocketConnect => return Some("connect"),
-            Purpose::Timer => return Some("timer"),
-            _ => {}
+        if matches!(
+            cell.purpose,
+            Purpose::Thread
+                | Purpose::Subprocess
+                | Purpose::File
+                | Purpose::SocketRead
+                | Purpose::SocketWrite
+                | Purpose::SocketAccept
+                | Purpose::SocketConnect
+                | Purpose::Timer
+        ) {
+            return Some(cell.purpose.short());
         }
         let more = cell.more.iter().flat_map(|more| more.iter());
         for entry in std::iter::once(&cell.first).chain(more) {
@@ -228,7 +235,7 @@ unsafe fn purpose(future: *mut ffi::PyObject) -> Option<&'static str> {
             }
             let name = attribute(entry.object(), c"__qualname__")?;
             if text_of(name.as_ptr()).starts_with("_chain_future.") {
-                return Some("thread");
+                return Some(Purpose::Thread.short());
             }
         }
         None

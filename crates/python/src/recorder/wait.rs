@@ -319,48 +319,18 @@ pub fn names_a_task(wait: u8) -> bool {
 
 /// A wait's kind, as the file names it, and a person's words for it.
 pub fn words(wait: u8, detail: u64, more: &str) -> (&'static str, String) {
-    let is = |purpose: Purpose| purpose as u8 == wait;
-    let (kind, text) = match wait {
-        _ if is(Purpose::Timer) => {
-            let seconds = detail as f64 / 1e9;
-            return (
-                "timer",
-                if detail == 0 {
-                    "sleep".to_owned()
-                } else {
-                    format!("sleep {seconds} s")
-                },
-            );
-        }
-        _ if is(Purpose::Future) => return ("future", more.to_owned()),
-        _ if is(Purpose::QueueGet) => ("queue", "Queue.get"),
-        _ if is(Purpose::QueuePut) => ("queue", "Queue.put"),
-        _ if is(Purpose::QueueJoin) => ("queue", "Queue.join"),
-        _ if is(Purpose::Lock) => ("lock", "Lock.acquire"),
-        _ if is(Purpose::Event) => ("event", "Event.wait"),
-        _ if is(Purpose::Condition) => ("condition", "Condition.wait"),
-        _ if is(Purpose::Semaphore) => ("semaphore", "Semaphore.acquire"),
-        _ if is(Purpose::Gather) => ("task", "gather"),
-        _ if is(Purpose::Wait) => ("task", "wait"),
-        _ if is(Purpose::Shield) => ("task", "shield"),
-        _ if is(Purpose::Task) => ("task", "await"),
-        _ if is(Purpose::Group) => ("task", "TaskGroup"),
-        _ if is(Purpose::Thread) => ("thread", "run_in_executor"),
-        _ if is(Purpose::Subprocess) => ("subprocess", "Process.wait"),
-        _ if is(Purpose::File) => ("file", "file"),
-        _ if is(Purpose::Foreign) => ("future", "a future that is not native"),
-        _ if is(Purpose::SocketRead) => return ("socket", socket("read", " from ", detail, more)),
-        _ if is(Purpose::SocketWrite) => return ("socket", socket("write", " to ", detail, more)),
-        _ if is(Purpose::SocketAccept) => {
-            return ("socket", socket("accept", " on ", detail, more));
-        }
-        _ if is(Purpose::SocketConnect) => {
-            return ("socket", socket("connect", " of ", detail, more));
-        }
-        _ if is(Purpose::SocketClose) => ("socket", "close"),
-        _ => ("other", ""),
+    let purpose = Purpose::of(wait);
+    let words = purpose.words();
+    let text = match purpose {
+        Purpose::Timer if detail != 0 => format!("{} {} s", words.text, detail as f64 / 1e9),
+        Purpose::Future => more.to_owned(),
+        Purpose::SocketRead => socket(words.text, " from ", detail, more),
+        Purpose::SocketWrite => socket(words.text, " to ", detail, more),
+        Purpose::SocketAccept => socket(words.text, " on ", detail, more),
+        Purpose::SocketConnect => socket(words.text, " of ", detail, more),
+        _ => words.text.to_owned(),
     };
-    (kind, text.to_owned())
+    (words.kind, text)
 }
 
 fn socket(what: &str, joint: &str, detail: u64, peer: &str) -> String {

@@ -55,14 +55,8 @@ pub unsafe fn wait_of(object: *mut ffi::PyObject) -> Option<Waits> {
             return None;
         }
         let fields = Call::from_object(object).fields();
-        let kind = match fields.kind {
-            Kind::Accept => "accept",
-            Kind::Connect => "connect",
-            kind if kind.writes() => "write",
-            _ => "read",
-        };
         Some(Waits {
-            kind,
+            kind: fields.kind.purpose().short(),
             method: fields.kind.name().to_str().unwrap_or("?"),
             fd: fields.fd,
         })
