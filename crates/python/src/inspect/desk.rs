@@ -3,6 +3,10 @@
 //! Opened by the first loop that runs, closed with the last (`meet` and `forget`), round each fork, and when the interpreter ends. Whatever
 //! goes wrong in opening it is nobody's business: the program runs on and cannot be asked.
 //!
+//! Rejected: a thread only when somebody comes, which would save a program that runs a loop for a moment its start and end. Whoever starts it
+//! must notice the guest while the loop is blocked, for that is when people ask: the loop's own poll does not, a signal (`F_SETSIG`) ends the
+//! program's blocking calls early, and a loop that is watched only once it has run for a while hides the block in its first callback.
+//!
 //! Invariants: the desk's thread never takes the GIL, so joining it never waits for Python; the walk's may wait for it, so it is joined
 //! with the GIL released. At most one walk at a time: its flag is taken by the desk and given back by the walk.
 
