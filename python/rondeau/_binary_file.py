@@ -14,6 +14,7 @@ from operator import index
 
 from ._binary_reading import Reading
 from ._descriptor import invalid
+from ._detached import Detached
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
     from ._core import FileOp
+    from ._raw_file import RawFile
 
 
 class BinaryFile(Reading):
@@ -115,12 +117,34 @@ class BinaryFile(Reading):
 
     # The end.
 
+    async def detach(self) -> RawFile:
+        """Write what is buffered, and give the file without a buffer; this object is of no use any more: it raises ValueError.
+
+        As io has it: where the file is open for reading alone, what was read ahead is lost, and the position is behind it.
+        """
+        from ._raw_file import RawFile  # It stands on this class.
+
+        await self._begin()
+        try:
+            await self._flush()
+            if self._writes:
+                self._forget_chunk()
+            raw = RawFile._of(self)
+            self._file = Detached("raw stream has been detached")  # type: ignore[assignment]
+            self._closed = True
+            self._chunk = None
+            del self.name, self.mode
+            return raw
+        finally:
+            self._end_turn()
+
     async def close(self) -> None:
         """Write what is buffered and close. A file is closed whatever comes of that; a cancellation is told afterwards.
 
         On a pipe or terminal, where a write may wait for ever, a cancellation ends that.
         """
         if self._closed:
+            self._check_attached()
             return
         failed: BaseException | None = None
         while not self._closed:

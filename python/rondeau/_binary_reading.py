@@ -63,8 +63,6 @@ class Reading(Writing):
         pieces[-1] = last[:cut]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    _fills = True  # A buffered read of a pipe waits until there is as much as was asked for.
-
     async def _read_all(self) -> bytes:
         if self._out:
             await self._flush()

@@ -16,6 +16,7 @@ import io
 import os
 import stat
 
+from ._detached import Detached
 from ._turns import Turns
 
 TYPE_CHECKING = False
@@ -43,6 +44,7 @@ class Descriptor(Turns):
 
     name: Any
     mode: str
+    _fills = True  # Whether there is a buffer, and a read of a pipe waits until there is as much as was asked for.
 
     def __init__(self, file: File, name: Any, flags: int, known: os.stat_result, buffering: int) -> None:
         access = flags & os.O_ACCMODE
@@ -73,16 +75,23 @@ class Descriptor(Turns):
 
     @property
     def closed(self) -> bool:
+        if self._closed:
+            self._check_attached()
         return self._closed
 
     @property
-    def raw(self) -> File:
-        """The native file, whose operations know no position and no buffer."""
-        return self._file
+    def raw(self) -> File | None:
+        """The native file, whose operations know no position and no buffer; None when it was detached."""
+        return None if isinstance(self._file, Detached) else self._file
 
     def _check(self, message: str = "I/O operation on closed file.") -> None:
         if self._closed:
+            self._check_attached()
             raise ValueError(message)
+
+    def _check_attached(self) -> None:
+        if isinstance(self._file, Detached):
+            raise ValueError(self._file.message)
 
     def fileno(self) -> int:
         self._check("I/O operation on closed file")
@@ -93,18 +102,29 @@ class Descriptor(Turns):
         return os.isatty(self._file.fileno())
 
     def readable(self) -> bool:
-        self._check("I/O operation on closed file")
+        if self._reads or not self._fills:  # io's buffered classes that never do it do not ask whether the file is open.
+            self._check("I/O operation on closed file")
         return self._reads
 
     def writable(self) -> bool:
-        self._check("I/O operation on closed file")
+        if self._writes or not self._fills:  # io's buffered classes that never do it do not ask whether the file is open.
+            self._check("I/O operation on closed file")
         return self._writes
 
     def seekable(self) -> bool:
         self._check("I/O operation on closed file")
         return self._seeks
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, attribute: str) -> Any:
+            if attribute in ("name", "mode"):  # Taken away by `detach`.
+                self._check_attached()
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {attribute!r}")
+
     def __repr__(self) -> str:
+        if isinstance(self._file, Detached):
+            return f"<rondeau.{type(self).__name__}>"
         return f"<rondeau.{type(self).__name__} name={self.name!r} mode={self.mode!r}{' closed' if self._closed else ''}>"
 
     # Turns.

@@ -11,6 +11,7 @@ from ._descriptor import no_operation
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable
+    from typing import Any
 
     from _typeshed import ReadableBuffer
 
@@ -19,6 +20,21 @@ class RawFile(BinaryFile):
     """A file that was opened with buffering=0: each read and write is one operation."""
 
     _fills = False
+
+    @classmethod
+    def _of(cls, file: BinaryFile) -> RawFile:
+        """The same open file at the same position, without the buffer."""
+        raw = cls.__new__(cls)
+        vars(raw).update(vars(file))
+        raw._out = bytearray()
+        raw._waiters = None
+        raw._chunk = b""
+        return raw
+
+    @property
+    def detach(self) -> Any:
+        """There is none, as io.FileIO has none."""
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute 'detach'")
 
     async def _begin(self, readable: str = "", writable: str = "", closed: str = "") -> None:
         self._check("I/O operation on closed file")

@@ -12,6 +12,7 @@ from asyncio import CancelledError
 
 from ._binary_file import BinaryFile
 from ._descriptor import no_operation
+from ._detached import Detached
 from ._text_position import TextPosition
 
 TYPE_CHECKING = False
@@ -33,19 +34,26 @@ class TextFile(TextPosition):
     ) -> None:
         # io's own class says what the names mean, and what is wrong with them.
         model = io.TextIOWrapper(io.BytesIO(), encoding, errors, newline)
-        self.buffer = buffer
-        self.encoding: str = model.encoding
-        self.errors: str = model.errors  # type: ignore[assignment]
+        self._buffer = buffer
         self.line_buffering = line_buffering
+        self.write_through = False
         self.mode = buffer.mode
-        self._newline = NEWLINES[newline]
-        self._ends = None if newline in ("", "\n") else os.linesep if newline is None else newline
-        if self._ends == "\n":
-            self._ends = None
         self._chunk = ""
         self._marks: list[tuple[int, int, bytes, int]] = []
         self._ratio = 0.0
         self._tells = buffer._seeks
+        self._code(model, newline)
+
+    def _code(self, model: io.TextIOWrapper, newline: str | None) -> None:
+        """Takes over the encoding that the model has, and how lines end."""
+        buffer = self._buffer
+        self.encoding: str = model.encoding
+        self.errors: str = model.errors  # type: ignore[assignment]
+        self._given_newline = newline
+        self._newline = NEWLINES[newline]
+        self._ends = None if newline in ("", "\n") else os.linesep if newline is None else newline
+        if self._ends == "\n":
+            self._ends = None
         self._decoder: Any = None
         if buffer._reads:
             decoder = codecs.getincrementaldecoder(self.encoding)(self.errors)
@@ -59,37 +67,44 @@ class TextFile(TextPosition):
     # What is known without asking.
 
     @property
+    def buffer(self) -> BinaryFile | None:
+        """The file of bytes underneath; None when it was detached."""
+        return None if isinstance(self._buffer, Detached) else self._buffer
+
+    @property
     def name(self) -> Any:
-        return self.buffer.name
+        return self._buffer.name
 
     @property
     def closed(self) -> bool:
-        return self.buffer.closed
+        return self._buffer.closed
 
     @property
     def newlines(self) -> str | tuple[str, ...] | None:
+        if isinstance(self._buffer, Detached):
+            raise ValueError(self._buffer.message)
         return getattr(self._decoder, "newlines", None)
 
     def fileno(self) -> int:
-        return self.buffer.fileno()
+        return self._buffer.fileno()
 
     def isatty(self) -> bool:
         self._check()
-        return self.buffer.isatty()
+        return self._buffer.isatty()
 
     def readable(self) -> bool:
-        self._check()
-        return self.buffer._reads
+        return self._buffer.readable()
 
     def writable(self) -> bool:
-        self._check()
-        return self.buffer._writes
+        return self._buffer.writable()
 
     def seekable(self) -> bool:
         self._check()
-        return self.buffer._seeks
+        return self._buffer._seeks
 
     def __repr__(self) -> str:
+        if isinstance(self._buffer, Detached):
+            return f"<rondeau.TextFile mode={self.mode!r} encoding={self.encoding!r}>"
         closed = " closed" if self.closed else ""
         return f"<rondeau.TextFile name={self.name!r} mode={self.mode!r} encoding={self.encoding!r}{closed}>"
 
@@ -102,7 +117,7 @@ class TextFile(TextPosition):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         if self._encoder is None:
             raise no_operation("not writable")
-        buffer = self.buffer
+        buffer = self._buffer
         flushes = self.line_buffering and ("\n" in text or "\r" in text)
         translated = text.replace("\n", self._ends) if self._ends is not None and "\n" in text else text
         if self._busy or buffer._busy or buffer._left is not None or flushes:
@@ -133,7 +148,7 @@ class TextFile(TextPosition):
         return length
 
     async def _put(self, data: bytes, flushes: bool) -> None:
-        buffer = self.buffer
+        buffer = self._buffer
         self._changed()
         buffer._forget_chunk()
         if len(buffer._out) + len(data) > buffer._room:
@@ -154,7 +169,7 @@ class TextFile(TextPosition):
         """Give the kernel what is buffered."""
         await self._begin()
         try:
-            await self.buffer._flush()
+            await self._buffer._flush()
             self._iterating = False
         finally:
             self._end()
@@ -162,20 +177,92 @@ class TextFile(TextPosition):
     async def fsync(self, *, data_only: bool = False) -> None:
         """Flush, then wait until all of it is on the disk; with data_only without the times (fdatasync)."""
         await self.flush()
-        await self.buffer.fsync(data_only=data_only)
+        await self._buffer.fsync(data_only=data_only)
 
     async def truncate(self, size: int | None = None, /) -> int:
         """Make the file so many bytes long, or as long as the buffer's position says."""
         await self.flush()
-        return await self.buffer.truncate(size)
+        return await self._buffer.truncate(size)
 
     # Anywhere in the file: bytes.
 
     def pread(self, count: int, offset: int, /) -> FileOp[bytes]:
-        return self.buffer.pread(count, offset)
+        return self._buffer.pread(count, offset)
 
     def pwrite(self, data: bytes, offset: int, /) -> FileOp[int]:
-        return self.buffer.pwrite(data, offset)
+        return self._buffer.pwrite(data, offset)
+
+    # Another shape.
+
+    def _check_unread(self, given: dict[str, Any]) -> None:
+        if self._decoder is not None and self._has_read and not given.keys().isdisjoint(("encoding", "errors", "newline")):
+            raise io.UnsupportedOperation("It is not possible to set the encoding or newline of stream after the first read")
+
+    async def reconfigure(
+        self,
+        *,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: Any = ...,
+        line_buffering: bool | None = None,
+        write_through: bool | None = None,
+    ) -> None:
+        """Flush, then go on with other settings; what is left out stays. As io.TextIOWrapper's, with its exceptions.
+
+        Raises io.UnsupportedOperation for encoding, errors and newline after the first read.
+        """
+        given: dict[str, Any] = {
+            "encoding": encoding,
+            "errors": errors,
+            "line_buffering": line_buffering,
+            "write_through": write_through,
+        }
+        given = {name: value for name, value in given.items() if value is not None}
+        if newline is not ...:
+            given["newline"] = newline
+        self._check_unread(given)
+        await self._begin()
+        try:
+            self._check_unread(given)
+            model = io.TextIOWrapper(
+                io.BytesIO(),
+                self.encoding,
+                self.errors,
+                self._given_newline,
+                line_buffering=self.line_buffering,
+                write_through=self.write_through,
+            )
+            model.reconfigure(**given)
+            await self._buffer._flush()
+            self._iterating = False
+            self._ratio = 0.0
+            self.line_buffering, self.write_through = model.line_buffering, model.write_through
+            if not given.keys().isdisjoint(("encoding", "errors", "newline")):
+                self._code(model, given.get("newline", self._given_newline))
+        finally:
+            self._end()
+
+    async def detach(self) -> BinaryFile:
+        """Flush, and give the file of bytes; this object is of no use any more: it raises ValueError.
+
+        As io has it: the position is behind what was decoded, at most 8192 bytes more than what was read.
+        """
+        await self._begin()
+        try:
+            await self._buffer._flush()
+        except BaseException:
+            self._end()
+            raise
+        self._end()
+        buffer = self._buffer
+        left: Any = Detached("underlying buffer has been detached")
+        self._buffer = left
+        self._decoder = (
+            None  # So that `_refill`, which must not raise (anext() of CPython 3.13 would crash), has nothing to do.
+        )
+        self._chunk = None
+        self._marks = []
+        return buffer
 
     # The end.
 
@@ -191,7 +278,7 @@ class TextFile(TextPosition):
             except CancelledError as error:
                 cancelled = error
         try:
-            await self.buffer.close()
+            await self._buffer.close()
         finally:
             self._chunk = None
             self._marks = []

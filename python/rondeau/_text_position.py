@@ -20,13 +20,13 @@ class TextPosition(TextReading):
     async def tell(self) -> int:
         """The position, an opaque number for `seek`: for most encodings how many bytes lie before it."""
         self._check()
-        if not self.buffer._seeks:
+        if not self._buffer._seeks:
             raise io.UnsupportedOperation("underlying stream is not seekable")
         if self._iterating:
             raise OSError("telling position disabled by next() call")
         await self._begin()
         try:
-            await self.buffer._flush()
+            await self._buffer._flush()
             return self._cookie()
         finally:
             self._end()
@@ -34,7 +34,7 @@ class TextPosition(TextReading):
     def _cookie(self) -> int:
         """What io.TextIOWrapper's tell returns here: the last place before this one at which the decoder holds nothing
         back, and what to do from there: flags for it, bytes to feed, whether they are the last, characters to skip."""
-        position = self.buffer._position()
+        position = self._buffer._position()
         if self._decoder is None or not self._marks:
             return position
         used = self._used
@@ -115,12 +115,11 @@ class TextPosition(TextReading):
     async def seek(self, cookie: int, whence: int = 0, /) -> int:
         """Move to a position that `tell` gave; to the beginning (0) or, with whence 2, the end. Returns it."""
         self._check()
-        if not self.buffer._seeks:
+        if not self._buffer._seeks:
             raise io.UnsupportedOperation("underlying stream is not seekable")
         if whence == 1:
             if cookie != 0:
                 raise io.UnsupportedOperation("can't do nonzero cur-relative seeks")
-            self._iterating = False
             cookie, whence = await self.tell(), 0
         elif whence == 2 and cookie != 0:
             raise io.UnsupportedOperation("can't do nonzero end-relative seeks")
@@ -131,8 +130,8 @@ class TextPosition(TextReading):
         await self._begin()
         try:
             if whence == 2:
-                await self.buffer._flush()
-                place = await self.buffer._seek(0, 2)
+                await self._buffer._flush()
+                place = await self._buffer._seek(0, 2)
                 self._changed()
                 self._restart_encoder(place)
             else:
@@ -156,21 +155,21 @@ class TextPosition(TextReading):
         mask = (1 << 32) - 1
         place, flags, fed = cookie & (1 << 64) - 1, cookie >> 64 & mask, cookie >> 96 & mask
         skip, final = cookie >> 128 & mask, bool(cookie >> 160)
-        await self.buffer._seek(place, 0)
+        await self._buffer._seek(place, 0)
         self._forget()
         decoder = self._decoder
         if decoder is not None:
-            if cookie == 0:
+            if place == 0 and flags == 0:
                 decoder.reset()
-            elif flags or skip:
-                decoder.setstate((b"", flags))
-                self._marks = [(0, flags, b"", 0)]
             else:
-                decoder.reset()
+                decoder.setstate((b"", flags))
+                if flags or skip:
+                    self._marks = [(0, flags, b"", 0)]
         if skip:
-            data = await self.buffer._read(fed)
+            data = await self._buffer._read(fed)
             decoder.setstate((b"", flags))
             self._chunk = decoder.decode(data, final)
+            self._has_read = True
             self._marks = [(0, flags, data, len(data))]
             if len(self._chunk) < skip:
                 raise OSError("can't restore logical file position")

@@ -30,32 +30,34 @@ LONG = 8 * PIECE
 class TextReading(Turns):
     """What a text file does to be read."""
 
-    buffer: BinaryFile
+    _buffer: BinaryFile
     _decoder: Any
     _tells: bool
     _marks: list[tuple[int, int, bytes, int]]
     _ratio: float
+    # Whether io would say that reading has begun, so that the encoding cannot be changed.
+    _has_read = False
 
     def _check(self) -> None:
-        self.buffer._check()
+        self._buffer._check()
 
     # Turns: the text's, and within it the buffer's, since a program may use that by itself.
 
     async def _begin(self, *, readable: bool = False, writable: bool = False) -> None:
         self._check()
-        if readable and not self.buffer._reads:
+        if readable and not self._buffer._reads:
             raise no_operation("not readable")
-        if writable and not self.buffer._writes:
+        if writable and not self._buffer._writes:
             raise no_operation("not writable")
         await self._take_turn()
         try:
-            await self.buffer._begin()
+            await self._buffer._begin()
         except BaseException:
             self._end_turn()
             raise
 
     def _end(self) -> None:
-        self.buffer._end_turn()
+        self._buffer._end_turn()
         self._end_turn()
 
     # Decoding.
@@ -79,12 +81,13 @@ class TextReading(Turns):
         if ratio:
             self._ratio = len(data) / len(text) if text else 0.0
         self._chunk = rest + text if rest else text
+        self._has_read = True
         if self._tells:
             self._marks = marks
 
     def _refill(self) -> bool:
         """Decodes a piece that the buffer has in memory: whether there was one."""
-        buffer = self.buffer
+        buffer = self._buffer
         if self._decoder is None or buffer._busy or buffer._left is not None or buffer._out or buffer._closed:
             return False
         used = buffer._used
@@ -95,16 +98,17 @@ class TextReading(Turns):
         return True
 
     async def _read_piece(self, hint: int = 0) -> bool:
-        """In turn: decodes the next piece; False at the end."""
+        """In turn: decodes the next piece; False at the end, once the decoder has given what it held back."""
         size = max(PIECE, int(max(self._ratio, 1.0) * hint)) if hint > 0 else PIECE
-        buffer = self.buffer
+        buffer = self._buffer
         if buffer._seeks:
             data = await buffer._read(size)
         else:
             await buffer._look(size)
             data = buffer._take(size)
+        have = len(self._chunk) - self._used
         self._feed(data, not data)
-        return bool(data)
+        return bool(data) or len(self._chunk) > have
 
     def _take_text(self, size: int) -> str:
         used = self._used
@@ -122,7 +126,7 @@ class TextReading(Turns):
 
     async def _read(self, size: int) -> str:
         if size < 0:
-            data = await self.buffer._read_all()
+            data = await self._buffer._read_all()
             text: str = self._chunk[self._used :] + self._decoder.decode(data, True)
             self._forget()
             return text
@@ -133,14 +137,15 @@ class TextReading(Turns):
         return self._take_text(size)
 
     def _forget(self) -> None:
+        self._has_read = False
         self._chunk = ""
         self._marks = []
 
     async def read(self, size: int | None = -1, /) -> str:
         """So many characters, all up to the end if negative or None; fewer only at the end."""
         size = -1 if size is None else index(size)
-        ready = not self._busy and not self.buffer._busy and not self.buffer._closed
-        if 0 <= size <= len(self._chunk or "") - self._used and ready and self.buffer._reads:
+        ready = not self._busy and not self._buffer._busy and not self._buffer._closed
+        if 0 <= size <= len(self._chunk or "") - self._used and ready and self._buffer._reads:
             return self._take_text(size)
         await self._begin(readable=True)
         try:
@@ -158,16 +163,17 @@ class TextReading(Turns):
             if line is not None:
                 return line
             have = len(self._chunk) - begins
-            if 0 <= limit <= have:
+            if 0 <= limit <= have and self._chunk:  # With none, io reads a piece also for no characters.
                 return self._take_text(limit)
             if not await self._read_piece(have if have > LONG else 0):
-                line = self._take_line()  # The decoder may have held one back.
-                return self._take_text(len(self._chunk)) if line is None else line
+                rest = self._take_text(len(self._chunk))
+                self._forget()  # As io: at the end the position is the buffer's.
+                return rest
 
     async def readline(self, size: int = -1, /) -> str:
         """The next line with its end; of at most so many characters if not negative; empty at the end."""
         size = index(size)
-        if size < 0 and not self._busy and not self.buffer._busy and self.buffer._left is None and not self.buffer._closed:
+        if size < 0 and not self._busy and not self._buffer._busy and self._buffer._left is None and not self._buffer._closed:
             line: str | None = self._take_line()
             if line is not None:
                 return line
