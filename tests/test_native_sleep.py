@@ -150,6 +150,7 @@ def test_one_that_nobody_awaits_is_warned_of(recwarn):
     rondeau.sleep(1)
     gc.collect()
     assert [str(warning.message) for warning in recwarn] == ["coroutine 'sleep' was never awaited"]
+    assert recwarn[0].filename == __file__  # The line that dropped it, as asyncio's has.
 
 
 def test_a_closed_one_is_not_warned_of(recwarn):

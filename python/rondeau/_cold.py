@@ -79,11 +79,6 @@ def new_lock() -> Any:
     return threading.RLock()
 
 
-def never_awaited(coro: Any) -> None:
-    """A coroutine dies that nobody has awaited."""
-    warnings._warn_unawaited_coroutine(coro)  # type: ignore[attr-defined]
-
-
 def stream_loop() -> Any:
     """The loop of a stream that is made without one, asked for as this Python's streams do."""
     if sys.version_info < (3, 12):

@@ -80,7 +80,7 @@ pub struct CoroObject {
     pub phase: u8,
     pub state: State,
     /// What a reader in another process takes for a generator's: that there is no frame (`inside`).
-    frame_state: u8,
+    pub frame_state: u8,
     /// The kind's code runs.
     pub running: bool,
     /// It has become the coroutine in `held[0]`.

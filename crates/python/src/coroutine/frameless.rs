@@ -1,6 +1,6 @@
 //! What a type of coroutines without a frame has to say of itself: what a step, a throw and a close do, and what is held. `shell` says the rest.
 //!
-//! Implemented by `sock_calls` and `files`.
+//! Implemented by the native coroutine (`methods`), `sock_calls` and `files`.
 //! Rejected: one type for all, with operations as a `Kind` of the native coroutine. A call holds six objects and an operation eight, beside what is
 //! lent to the kernel, and every coroutine would be as large.
 //!
@@ -92,6 +92,12 @@ pub trait Frameless: Copy {
     /// See the trait.
     unsafe fn close(self) -> Python<()>;
 
+    /// The finalizer has come.
+    ///
+    /// # Safety
+    /// See the trait.
+    unsafe fn finalized(self) {}
+
     /// What happens to one that has begun when nobody refers to it any more.
     ///
     /// # Safety
@@ -112,17 +118,12 @@ pub trait Frameless: Copy {
     /// See the trait; any Python code may run.
     unsafe fn clear(self);
 
-    /// Gives its memory back.
+    /// Brings a dead one back for the next use, where that is wanted: it is not freed then.
     ///
     /// # Safety
-    /// The last use of a dead, untracked and emptied instance.
-    #[inline]
-    unsafe fn free(object: *mut ffi::PyObject) {
-        // SAFETY: the caller's contract; an instance refers to its type.
-        unsafe {
-            let kind = ffi::Py_TYPE(object);
-            ffi::PyObject_GC_Del(object.cast());
-            ffi::Py_DECREF(kind.cast());
-        }
+    /// Nobody refers to it, and it is over.
+    #[inline(always)]
+    unsafe fn keep(self) -> bool {
+        false
     }
 }

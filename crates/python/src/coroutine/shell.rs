@@ -1,4 +1,4 @@
-//! What CPython calls on a coroutine without a frame, for every type of them: `SocketCall` and `FileOp`. The native coroutine has one of its own (`methods`).
+//! What CPython calls on a coroutine without a frame, for every type of them: the native coroutine, `SocketCall` and `FileOp`.
 //!
 //! Slots, methods, attributes, the warning of one that was never awaited, and the order of dying; what differs is asked of [`Frameless`]. The functions
 //! are generic and become one set for each type, so that nothing is looked up on the way of an `await`.
@@ -147,6 +147,7 @@ unsafe extern "C" fn finalize<C: Frameless>(object: *mut ffi::PyObject) {
     // SAFETY: called on an instance that its caller keeps alive for the call.
     unsafe {
         let coro = C::of(object);
+        coro.finalized();
         let raised = compat::take_raised();
         let done = if coro.is_fresh() {
             warn_never_awaited(object, coro.qualname())
@@ -181,10 +182,15 @@ unsafe fn warn_never_awaited(object: *mut ffi::PyObject, qualname: &CStr) -> Pyt
 }
 
 unsafe extern "C" fn dealloc<C: Frameless>(object: *mut ffi::PyObject) {
-    // SAFETY: the last reference is gone; a finalizer may bring it back, which ends this.
+    // SAFETY: the last reference is gone; a finalizer may bring it back, which ends this. What is kept is whole before other code runs.
     unsafe {
         let coro = C::of(object);
-        if !coro.is_over() && ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
+        let over = coro.is_over();
+        if over && coro.keep() {
+            stop_iteration::forget();
+            return;
+        }
+        if !over && ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
             return;
         }
         ffi::PyObject_GC_UnTrack(object.cast());
@@ -193,7 +199,7 @@ unsafe extern "C" fn dealloc<C: Frameless>(object: *mut ffi::PyObject) {
         }
         coro.clear();
         stop_iteration::forget();
-        C::free(object);
+        types::free(ffi::Py_TYPE(object), object);
     }
 }
 
