@@ -902,11 +902,16 @@ def test_in_the_kitchen_four_dishes_wait_at_once(tmp_path):
     dishes = {"soup", "roast", "salad", "dessert"}
     path = tmp_path / "it.rondeau"
     child = subprocess.Popen(
-        [sys.executable, "-c", RECORDED, path, EXAMPLES / "kitchen.py", "0.1"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        [sys.executable, "-u", "-c", RECORDED, path, EXAMPLES / "kitchen.py", "0.1"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    # The guest answers when all four wait: while nobody answers, dessert does.
-    time.sleep(0.9)
-    child.communicate(b"cherries\n", timeout=60)
+    # The guest, who is asked last, answers when the first dish has done its waiting: until then all four have waited.
+    while "adds the croutons" not in child.stdout.readline():
+        assert child.poll() is None
+    child.communicate("cherries\n", timeout=60)
+    assert child.returncode == 0
     recording = Recording.load(path)
     lanes(recording)
     assert waiting_at_once(recording, dishes) == 4
