@@ -62,6 +62,7 @@ class Counter:
             if any(report.outcome != "passed" for report in reports):
                 break
             reports = None
+            item._report_sections.clear()  # What it printed, which pytest keeps of each run.
             totals[turn] = total()
         else:
             deltas = [after - before for before, after in zip(totals[WARM:], totals[WARM + 1 :], strict=False)]

@@ -15,7 +15,6 @@ WATCHED = (
     asyncio.BaseTransport,
     *(kind for name in ("Handle", "TimerHandle", "Future", "Task") if isinstance(kind := getattr(_core, name, None), type)),
 )
-_verdicts: dict[type, bool] = {}
 
 
 @dataclass
@@ -75,10 +74,6 @@ def _descriptors() -> dict[int, str]:
 def _objects() -> list[str]:
     found = []
     for thing in gc.get_objects():
-        kind = type(thing)
-        watched = _verdicts.get(kind)
-        if watched is None:
-            watched = _verdicts[kind] = issubclass(kind, WATCHED)
-        if watched and not (isinstance(thing, asyncio.BaseEventLoop) and thing.is_closed()):
+        if issubclass(type(thing), WATCHED) and not (isinstance(thing, asyncio.BaseEventLoop) and thing.is_closed()):
             found.append(repr(thing))
     return found
