@@ -1,4 +1,4 @@
-"""System calls that fail, one at a time: a sample of what `make faults` does in full. See faults/sweep.py."""
+"""System calls and allocations that fail, one at a time: a sample of what `make faults` does in full. See faults/sweep.py."""
 
 import os
 import pathlib
@@ -35,6 +35,25 @@ def test_a_sample_of_cancellations(build):
     done = run(FAULTS / "cancel.py", "--build", build, "--sample", "6")
     assert done.returncode == 0, done.stdout + done.stderr
     assert int(done.stdout.splitlines()[-1].split()[0]) > 80
+
+
+def test_a_sample_of_failing_allocations(build):
+    done = run(FAULTS / "memory.py", "--build", build, "--sample", "3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert int(done.stdout.splitlines()[-1].split()[0]) > 80
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "protocols",  # What was received and cannot be handed over ends the connection: no byte is missing in the midst.
+        "gathered",  # A gather that cannot make its list ends.
+        "watched_sockets",  # A step that cannot be announced is made later.
+    ],
+)
+def test_every_failing_allocation(build, program):
+    done = run(FAULTS / "memory.py", "--build", build, "--only", program)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_shim_sees_what_it_is_there_for(build, tmp_path):

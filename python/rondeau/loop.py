@@ -188,7 +188,7 @@ class EventLoop(_core.EventLoop, asyncio.SelectorEventLoop):
             self._thread_id = None
             events._set_running_loop(None)
             self._set_coroutine_origin_tracking(False)
-            sys.set_asyncgen_hooks(*hooks)
+            sys.set_asyncgen_hooks(hooks.firstiter, hooks.finalizer)
             if signals:
                 self._leave_signals()
             for hook in tuple(run_hooks):

@@ -2,7 +2,7 @@
 //! on to them.
 
 use super::outer::Outer;
-use crate::ffi::{Python, answer, args::Args, owned::Owned, types};
+use crate::ffi::{Python, Raised, answer, args::Args, compat, owned::Owned, types};
 use crate::future::cell::{FutureRef, State};
 use crate::future::door::door;
 use crate::future::layout::layout;
@@ -68,11 +68,29 @@ pub unsafe fn child_done(object: *mut ffi::PyObject, child: *mut ffi::PyObject) 
             cell.log_traceback = false;
             return Ok(());
         }
-        if !well && !each {
-            return first_failure(outer, future);
+        let told = if !well && !each {
+            first_failure(outer, future)
+        } else {
+            cell.log_traceback = false;
+            if last { all_done(outer) } else { Ok(()) }
+        };
+        told.or_else(|Raised| without_memory(outer))
+    }
+}
+
+/// Without memory for its outcome it ends with that, where asyncio's never ends: no child is left through which it could be cancelled.
+/// Another error is one of the callback's, which the loop reports.
+#[cold]
+unsafe fn without_memory(outer: Outer) -> Python<()> {
+    // SAFETY: an exception is set; what is taken is ours.
+    unsafe {
+        if ffi::PyErr_ExceptionMatches(ffi::PyExc_MemoryError) == 0
+            || outer.future().cell().state != State::Pending
+        {
+            return Err(Raised);
         }
-        cell.log_traceback = false;
-        if last { all_done(outer) } else { Ok(()) }
+        let error = Owned::new(compat::take_raised())?;
+        outcome::set_exception(outer.future(), error.as_ptr())
     }
 }
 

@@ -16,6 +16,7 @@ use crate::future::outcome::{self, Outcome};
 use crate::handle;
 use crate::native_loop::Loop;
 use crate::onlookers;
+use crate::ready::Ready;
 use pyo3_ffi as ffi;
 use std::ptr;
 
@@ -27,7 +28,7 @@ use std::ptr;
 #[inline]
 pub unsafe fn run_step(loop_: Loop, object: *mut ffi::PyObject) -> Python<()> {
     // SAFETY: the caller's contract.
-    unsafe { run(loop_, object, |task| step(task, None)) }
+    unsafe { run(loop_, object, Ready::step, |task| step(task, None)) }
 }
 
 /// Runs the step after what the task waited for is done. Err as for `run_step`.
@@ -37,13 +38,14 @@ pub unsafe fn run_step(loop_: Loop, object: *mut ffi::PyObject) -> Python<()> {
 #[inline]
 pub unsafe fn run_wakeup(loop_: Loop, object: *mut ffi::PyObject) -> Python<()> {
     // SAFETY: the caller's contract.
-    unsafe { run(loop_, object, |task| wake(task)) }
+    unsafe { run(loop_, object, Ready::wakeup, |task| wake(task)) }
 }
 
 #[inline]
 unsafe fn run(
     loop_: Loop,
     object: *mut ffi::PyObject,
+    again: fn(*mut ffi::PyObject) -> Ready,
     what: impl FnOnce(TaskRef) -> Python<()>,
 ) -> Python<()> {
     // SAFETY: the task is kept alive by the reference that was handed over; the thread's state keeps an entered context alive.
@@ -57,7 +59,7 @@ unsafe fn run(
             Ok(previous) => previous,
             Err(Raised) => {
                 ffi::PyContext_Exit(context);
-                return failed(loop_, object, false);
+                return put_off(loop_, object, again);
             }
         };
         let done = what(task);
@@ -67,6 +69,25 @@ unsafe fn run(
             return failed(loop_, object, false);
         }
         ffi::Py_DECREF(object);
+        Ok(())
+    }
+}
+
+/// The step could not begin. Without memory to say whose step it is, it is tried again in the next turn: a task that loses a step is never
+/// resumed, and cannot be cancelled either.
+#[cold]
+unsafe fn put_off(
+    loop_: Loop,
+    object: *mut ffi::PyObject,
+    again: fn(*mut ffi::PyObject) -> Ready,
+) -> Python<()> {
+    // SAFETY: an exception is set; the agenda takes over the reference.
+    unsafe {
+        if ffi::PyErr_ExceptionMatches(ffi::PyExc_MemoryError) == 0 {
+            return failed(loop_, object, false);
+        }
+        ffi::PyErr_Clear();
+        loop_.schedule(again(object));
         Ok(())
     }
 }
@@ -202,7 +223,8 @@ unsafe fn already_done(task: TaskRef, exception: Option<Owned>) -> Raised {
     Raised
 }
 
-/// What a task that must be cancelled is resumed with: the CancelledError at hand, or its own.
+/// What a task that must be cancelled is resumed with: the CancelledError at hand, or its own. Where that cannot be made, what was raised
+/// instead: without a step the task would never end.
 #[cold]
 unsafe fn cancellation(task: TaskRef, exception: Option<Owned>) -> Python<Owned> {
     // SAFETY: the flag is cleared after Python code ran.
@@ -212,7 +234,10 @@ unsafe fn cancellation(task: TaskRef, exception: Option<Owned>) -> Python<Owned>
         });
         let exception = match given {
             Some(given) => given,
-            None => outcome::cancelled_error(task.future())?,
+            None => match outcome::cancelled_error(task.future()) {
+                Ok(made) => made,
+                Err(Raised) => Owned::new(compat::take_raised())?,
+            },
         };
         task.cell().must_cancel = false;
         Ok(exception)

@@ -98,7 +98,10 @@ unsafe fn hand_over(transport: Transport, data: &[u8]) -> Python<()> {
         let data = Owned::new(ffi::PyBytes_FromStringAndSize(
             data.as_ptr().cast(),
             data.len() as ffi::Py_ssize_t,
-        ))?;
+        ));
+        let Ok(data) = data else {
+            return lost(transport);
+        };
         call(
             transport,
             c"Fatal error: protocol.data_received() call failed.",
@@ -207,8 +210,11 @@ unsafe fn read_into(transport: Transport) -> Python<()> {
         ffi::PyBuffer_Release(&mut view);
         let count = match got {
             Ok(0) => return end_of_stream(transport),
-            Ok(count) => Owned::new(ffi::PyLong_FromSize_t(count))?,
+            Ok(count) => Owned::new(ffi::PyLong_FromSize_t(count)),
             Err(error) => return failed(transport, &error),
+        };
+        let Ok(count) = count else {
+            return lost(transport);
         };
         call(
             transport,
@@ -251,6 +257,13 @@ unsafe fn end_of_stream(transport: Transport) -> Python<()> {
             ),
         }
     }
+}
+
+/// What came cannot be handed over, for lack of memory: the connection ends, or what comes next would close the gap unseen.
+#[cold]
+unsafe fn lost(transport: Transport) -> Python<()> {
+    // SAFETY: the exception is set.
+    unsafe { fatal(transport, c"Fatal read error on socket transport") }
 }
 
 unsafe fn failed(transport: Transport, error: &io::Error) -> Python<()> {
