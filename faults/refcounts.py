@@ -12,16 +12,23 @@ import gc
 import pathlib
 import sys
 import tempfile
+import urllib.parse
 
+import hypothesis
 import pytest
 from _pytest.runner import runtestprotocol
 
 WARM, COUNTED = 3, 4
+# What another package leaves, without Rondeau in the process as well: requests keeps a little of each session.
+THEIRS = ["test_a_socket_that_is_read_with_a_blocking_library_is_named_at_the_programs_line"]
 
 
 def pytest_configure(config):
     if not hasattr(sys, "gettotalrefcount"):
         raise pytest.UsageError("refcounts: this interpreter does not count (sys.gettotalrefcount); a debug build does")
+    # The same examples in each run: Hypothesis keeps some of what it drew.
+    hypothesis.settings.register_profile("counted", derandomize=True, database=None)
+    hypothesis.settings.load_profile("counted")
     config.pluginmanager.register(Counter(), "counter")
 
 
@@ -33,6 +40,7 @@ def total() -> int:
     each entry of sys.path that does not exist.
     """
     sys._clear_type_cache()
+    urllib.parse.clear_cache()  # requests asks for an address with a port of its own each time.
     for _ in range(2):
         gc.collect()
     gc.unfreeze()
@@ -84,6 +92,6 @@ class Counter:
             terminalreporter.line(f"  {name} {deltas}")
 
     def pytest_sessionfinish(self, session):
-        ours = [name for name, _ in self.leaks if "[asyncio" not in name]
+        ours = [name for name, _ in self.leaks if "[asyncio" not in name and name.rpartition("::")[2] not in THEIRS]
         if ours:
             session.exitstatus = 1

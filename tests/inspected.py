@@ -4,12 +4,12 @@ A program's source is the body of a function `main(aio)` whose names are asyncio
 where the test wants it, and is killed at the test's end.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 from rondeau.inspection import asking, stuck
 from rondeau.inspection.snapshot import Snapshot, Task
@@ -31,7 +31,7 @@ loop.run_until_complete(main(aio))
 """
 
 
-@contextmanager
+@contextlib.contextmanager
 def program(body: str, names: str = "rondeau", wait: bool = True, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """A program that has said that it is ready, unless the test listens itself (`wait`)."""
     source = FRAME.format(body=textwrap.indent(textwrap.dedent(body), "    "), names=names)
@@ -41,7 +41,7 @@ def program(body: str, names: str = "rondeau", wait: bool = True, **environment:
         yield child
 
 
-@contextmanager
+@contextlib.contextmanager
 def script(source: str, *options: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """A child that runs this source, with its standard input and output at hand."""
     child = subprocess.Popen(
@@ -81,3 +81,12 @@ def judge(child: subprocess.Popen[str]) -> stuck.Stuck:
 
 def by_name(snapshot: Snapshot) -> dict[str, Task]:
     return {task.name: task for task in snapshot.tasks}
+
+
+def threads() -> list[str]:
+    """The names of this process's threads, without those of the kernel that serve an io_uring: they end when they are idle."""
+    found = []
+    for number in os.listdir("/proc/self/task"):
+        with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{number}/comm") as file:
+            found.append(file.read().strip())
+    return sorted(name for name in found if not name.startswith("iou-"))

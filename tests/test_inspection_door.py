@@ -14,7 +14,7 @@ import warnings
 import pytest
 
 import rondeau
-from inspected import by_name, look, program, said, script
+from inspected import by_name, look, program, said, script, threads
 from rondeau.inspection import asking, listing
 
 SLEEPS = """
@@ -416,11 +416,11 @@ def test_a_name_cannot_speak_to_the_terminal():
 
 
 def test_a_loop_that_is_dropped_and_never_closed_is_forgotten():
-    before = len(os.listdir("/proc/self/task"))
+    before = threads()
     loop = rondeau.new_event_loop()
     loop.call_soon(loop.stop)
     loop.run_forever()
-    assert len(os.listdir("/proc/self/task")) == before + 1
+    assert len(threads()) == len(before) + 1
     loop._release()
-    assert len(os.listdir("/proc/self/task")) == before
+    assert threads() == before
     loop.close()

@@ -120,7 +120,8 @@ def test_a_reader_that_does_not_read_holds_its_child_back(run):
             sys.executable, "-c", "import os\nfor _ in range(40): os.write(1, bytes(50_000))", stdout=PIPE, limit=1000
         )
         transport = process._transport.get_pipe_transport(1)
-        while transport.is_reading():
+        reads = (lambda: not transport._paused) if "is_reading" not in vars(type(transport)) else transport.is_reading  # 3.11.2
+        while reads():
             await asyncio.sleep(0)
         assert process.returncode is None
         total = 0
