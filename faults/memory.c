@@ -29,6 +29,7 @@ extern void PyMem_SetAllocator(int domain, PyMemAllocatorEx *allocator);
 /* Where CPython itself does not stand it, whatever loop runs: what they call is given its memory. */
 static const char *const spared[] = {
     "PyFunction_NewWithQualName", /* 3.13.0 crashes: `def` releases what it has not filled in yet. */
+    "PyCell_New",                 /* 3.11 keeps what the frame of the function held that has the cell. */
     "_PyEval_FrameClearAndPop",   /* Forgets the exception that is on its way: "Nothing we can do about it". */
 };
 

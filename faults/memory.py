@@ -43,6 +43,12 @@ AT_MOST = 150
 PATIENCE = 1.0
 """Seconds after which a program hangs; it is run again before it is said to."""
 REPEATS = 5
+FOR_MEMORY = [
+    "can't allocate lock",
+    "can't start new thread",
+    *["error return without exception set"] * (sys.version_info < (3, 12)),
+]
+"""What CPython says in a MemoryError's place."""
 WATCHED = (asyncio.Future, asyncio.Handle, asyncio.BaseTransport)
 
 
@@ -98,14 +104,16 @@ def starved(error: BaseException | None) -> bool:
         if one is None or id(one) in seen:
             continue
         seen.add(id(one))
-        if isinstance(one, MemoryError) or str(one) in ("can't allocate lock", "can't start new thread"):
+        if isinstance(one, MemoryError) or str(one) in FOR_MEMORY:
             return True
         todo += [one.__context__, one.__cause__, *getattr(one, "exceptions", ())]
     return False
 
 
 def refused(error: BaseException) -> bool:
-    """Whether this is wrong whatever happened."""
+    """Whether this is wrong whatever happened. Without memory for a frame's object 3.11 itself forgets what was raised."""
+    if sys.version_info < (3, 12) and str(error) == "error return without exception set":
+        return False
     return isinstance(error, SystemError | AssertionError) or type(error).__name__ == "PanicException"
 
 
@@ -206,6 +214,11 @@ class Run:
             failed = error
         finally:
             hook.disarm()
+            if (
+                asyncio._get_running_loop() is not None
+            ):  # Up to 3.11 it takes memory to say so: asyncio's own end fails there as well.
+                asyncio._set_running_loop(None)
+                sys.set_asyncgen_hooks(None, None)
         self.count, self.fired = hook.count, hook.fired
         return failed
 

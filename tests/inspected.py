@@ -83,10 +83,14 @@ def by_name(snapshot: Snapshot) -> dict[str, Task]:
     return {task.name: task for task in snapshot.tasks}
 
 
-def threads() -> list[str]:
-    """The names of this process's threads, without those of the kernel that serve an io_uring: they end when they are idle."""
-    found = []
+def threads() -> set[int]:
+    """This process's threads by number, without those that the kernel has for an io_uring, which end when they are idle.
+
+    Ask what is new and what is gone: one that was joined a moment ago, as pytest's own is after each test, may still be there.
+    """
+    found = set()
     for number in os.listdir("/proc/self/task"):
         with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{number}/comm") as file:
-            found.append(file.read().strip())
-    return sorted(name for name in found if not name.startswith("iou-"))
+            if not file.read().startswith("iou-"):
+                found.add(int(number))
+    return found

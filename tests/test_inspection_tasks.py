@@ -559,19 +559,19 @@ def test_tasks_that_end_while_they_are_read():
 
 
 def test_a_descriptor_and_a_thread_less_once_the_last_loop_is_closed():
-    def count():
-        return len(os.listdir("/proc/self/fd")), len(threads())
+    def descriptors():
+        return len(os.listdir("/proc/self/fd"))
 
-    before = count()
+    before = descriptors(), threads()
     first, second = rondeau.new_event_loop(), rondeau.new_event_loop()
 
     async def nothing():
-        return count()
+        return threads()
 
-    inside = first.run_until_complete(nothing())
-    assert inside[1] == before[1] + 1
-    second.run_until_complete(nothing())
+    (door,) = first.run_until_complete(nothing()) - before[1]
+    assert second.run_until_complete(nothing()) - before[1] == {door}
     first.close()
-    assert count()[1] == before[1] + 1
+    assert door in threads()
     second.close()
-    assert count() == before
+    assert door not in threads()
+    assert descriptors() == before[0]

@@ -168,6 +168,11 @@ pub unsafe fn take_value() -> *mut ffi::PyObject {
             return ptr::null_mut();
         }
         let exception = Owned::from_owned(compat::take_raised());
+        if ffi::PyErr_GivenExceptionMatches(exception.as_ptr(), ffi::PyExc_StopIteration) == 0 {
+            // Up to 3.11 it is made only now, and there was no memory for it.
+            compat::set_raised(exception.into_ptr());
+            return ptr::null_mut();
+        }
         ffi::PyObject_GetAttrString(exception.as_ptr(), c"value".as_ptr())
     }
 }
