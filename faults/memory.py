@@ -26,6 +26,7 @@ import itertools
 import logging
 import pathlib
 import random
+import re
 import subprocess
 import sys
 import time
@@ -43,11 +44,9 @@ AT_MOST = 150
 PATIENCE = 1.0
 """Seconds after which a program hangs; it is run again before it is said to."""
 REPEATS = 5
-FOR_MEMORY = [
-    "can't allocate lock",
-    "can't start new thread",
-    *["error return without exception set"] * (sys.version_info < (3, 12)),
-]
+FORGOTTEN = r"error return without exception set|<function .*> returned NULL without setting an exception"
+"""What 3.11 says where it had no memory for a frame's object, and forgot over it what was raised."""
+FOR_MEMORY = re.compile(f"can't allocate lock|can't start new thread{'|' + FORGOTTEN if sys.version_info < (3, 12) else ''}")
 """What CPython says in a MemoryError's place."""
 WATCHED = (asyncio.Future, asyncio.Handle, asyncio.BaseTransport)
 
@@ -104,15 +103,15 @@ def starved(error: BaseException | None) -> bool:
         if one is None or id(one) in seen:
             continue
         seen.add(id(one))
-        if isinstance(one, MemoryError) or str(one) in FOR_MEMORY:
+        if isinstance(one, MemoryError) or FOR_MEMORY.fullmatch(str(one)):
             return True
         todo += [one.__context__, one.__cause__, *getattr(one, "exceptions", ())]
     return False
 
 
 def refused(error: BaseException) -> bool:
-    """Whether this is wrong whatever happened. Without memory for a frame's object 3.11 itself forgets what was raised."""
-    if sys.version_info < (3, 12) and str(error) == "error return without exception set":
+    """Whether this is wrong whatever happened."""
+    if FOR_MEMORY.fullmatch(str(error)):
         return False
     return isinstance(error, SystemError | AssertionError) or type(error).__name__ == "PanicException"
 
