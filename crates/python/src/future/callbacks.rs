@@ -53,10 +53,17 @@ pub unsafe fn schedule_all(future: FutureRef) -> Python<()> {
 #[cold]
 unsafe fn schedule_more(future: FutureRef, more: Vec<Entry>, mut done: Python<()>) -> Python<()> {
     for entry in more {
-        // SAFETY: each entry is ours; after a failure the rest is dropped, as asyncio does.
+        // SAFETY: each entry is ours; after a failure the rest is dropped, as asyncio does. But where there was no memory for one's handle,
+        // a task among the rest needs none, and would never be woken.
         unsafe {
             if done.is_ok() {
                 done = schedule(future, entry);
+            } else if ffi::PyErr_ExceptionMatches(ffi::PyExc_MemoryError) != 0 {
+                crate::errors::keeping_raised(|| {
+                    if schedule(future, entry).is_err() {
+                        ffi::PyErr_Clear();
+                    }
+                });
             } else {
                 entry.release();
             }

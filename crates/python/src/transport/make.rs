@@ -181,8 +181,27 @@ unsafe fn from_socket(loop_: Loop, call: Args<'_>) -> Python<Owned> {
             *super::extra::extra_slot(transport) = copy.into_ptr();
         }
         nodelay(fd, transport.state().peer.as_ref());
-        begin(loop_, &made, protocol, server, waiter)?;
+        if begin(loop_, &made, protocol, server, waiter).is_err() {
+            errors::keeping_raised(|| let_go(transport));
+            return Err(Raised);
+        }
         Ok(made)
+    }
+}
+
+/// What could not begin is a closed transport, for a callback may know it already. The socket is still the caller's, who is told.
+#[cold]
+unsafe fn let_go(transport: Transport) {
+    // SAFETY: the number is forgotten before it could be closed here; the references are released after their fields are empty.
+    unsafe {
+        interest::forget(transport);
+        transport.state().closing = true;
+        transport.state().connected = false;
+        transport.state().fd = -1;
+        super::state::replace(&mut transport.state().sock, ptr::null_mut());
+        if close::release(transport).is_err() {
+            ffi::PyErr_Clear();
+        }
     }
 }
 
