@@ -6,11 +6,12 @@
 //!
 //! Rejected: asyncio's code on the native condition (three frames and a lambda for each wait).
 
+use super::calls::{THIS, called_plainly, coroutine_for, none, plain_call};
 use super::class;
 use super::condition;
 use super::fields::{Place, plain_int};
 use super::known::{Description, known};
-use super::lock::{self, THIS, called_plainly, coroutine_for, none, plain_call};
+use super::lock;
 use super::method::{self, Method, method};
 use super::primitive::Primitive;
 use crate::coroutine::{self, CoroRef, Kind, Sent};

@@ -5,15 +5,14 @@
 //! Waiting takes the lock again whatever happens, and keeps the cancellation that came meanwhile for afterwards. What is raised
 //! then, and whether another waiter is notified instead, differs between Python's patch releases: `NOTIFIES`.
 
+use super::calls::{THIS, boolean, called_plainly, coroutine_for, none, plain_call};
 use super::class;
 use super::fields::Place;
 use super::known::{Description, known};
-use super::lock::{
-    self, THIS, boolean, called_plainly, coroutine_for, is_cancelled_error, leave, none, plain_call,
-};
+use super::lock;
 use super::method::{self, method};
 use super::primitive::Primitive;
-use super::waiter::{self, WAITER, Woken};
+use super::waiter::{self, WAITER, Woken, is_cancelled_error, leave};
 use super::{deque, fields};
 use crate::coroutine::{self, CoroRef, Kind, Sent};
 use crate::ffi::{Python, args::Args, args::raise, compat, gil::GilCell, owned::Owned};

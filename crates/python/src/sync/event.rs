@@ -1,12 +1,12 @@
 //! `Event`: a flag that tasks wait for; setting it wakes all of them, in the order in which they came.
 
+use super::calls::{THIS, boolean, called_plainly, called_quickly, none, plain_call};
 use super::deque;
 use super::fields::Place;
 use super::known::{Description, known};
-use super::lock::{THIS, boolean, called_plainly, called_quickly, leave, none, plain_call};
 use super::method::{self, method};
 use super::primitive::Primitive;
-use super::waiter::{self, WAITER, Woken};
+use super::waiter::{self, WAITER, Woken, leave};
 use crate::coroutine::{self, CoroRef, Kind, Sent};
 use crate::ffi::{Python, Raised, args::Args, owned::Owned};
 use crate::future::Purpose;

@@ -3,22 +3,19 @@
 //! As in asyncio, a release does not hand the lock over: it wakes the first waiter, which takes it in its own step, and a lock whose
 //! waiters were all cancelled may be taken past them.
 
+use super::calls::{THIS, boolean, called_plainly, called_quickly, none, plain_call};
 use super::deque;
 use super::fields::Place;
 use super::known::{Description, known};
 use super::method::{self, Method, method};
 use super::primitive::Primitive;
-use super::waiter::{self, WAITER, Woken};
+use super::waiter::{self, WAITER, Woken, all_cancelled, is_cancelled_error, leave};
 use crate::coroutine::{self, CoroRef, Kind, Sent};
 use crate::ffi::{Python, Raised, args::Args, args::raise, compat, owned::Owned};
 use crate::future::Purpose;
-use crate::future::door::door;
 use crate::recorder;
 use pyo3_ffi as ffi;
 use std::ptr;
-
-/// Where a coroutine keeps its primitive.
-pub const THIS: usize = 0;
 
 known!();
 
@@ -58,58 +55,6 @@ pub static ENTER: Kind = Kind::new(
 pub static EXIT: Kind =
     Kind::new(c"__aexit__", c"_ContextManagerMixin.__aexit__", exiting).at_once(exit_at_once);
 
-/// A coroutine of this kind on behalf of `this`.
-///
-/// # Safety
-/// The primitive lives.
-#[inline(always)]
-pub unsafe fn coroutine_for(this: Primitive, kind: &'static Kind) -> Python<Owned> {
-    // SAFETY: a fresh coroutine takes a reference.
-    unsafe {
-        let made = coroutine::new(kind)?;
-        CoroRef::of(made.as_ptr()).hold_first(Owned::from_borrowed(this.object()));
-        Ok(made)
-    }
-}
-
-/// Whether a call has exactly `count` positional arguments and nothing else.
-#[inline]
-pub fn plain_call(call: Args<'_>, count: usize) -> bool {
-    call.positional.len() == count && call.keyword_count() == 0
-}
-
-/// A coroutine of this kind, where the call has exactly `count` positional arguments; else asyncio's code deals with it.
-///
-/// # Safety
-/// The primitive lives.
-#[inline]
-pub unsafe fn called_plainly(
-    this: Primitive,
-    call: Args<'_>,
-    count: usize,
-    kind: &'static Kind,
-) -> Python<Option<Owned>> {
-    if !plain_call(call, count) {
-        return Ok(None);
-    }
-    // SAFETY: the caller's contract.
-    unsafe { coroutine_for(this, kind).map(Some) }
-}
-
-/// `called_plainly`, before anything else is looked at.
-///
-/// # Safety
-/// The primitive lives.
-#[inline(always)]
-pub unsafe fn called_quickly(
-    this: Primitive,
-    plain: bool,
-    kind: &'static Kind,
-) -> Option<*mut ffi::PyObject> {
-    // SAFETY: the caller's contract.
-    plain.then(|| unsafe { coroutine_for(this, kind).map_or(ptr::null_mut(), Owned::into_ptr) })
-}
-
 unsafe fn init_(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
     // SAFETY: the primitive lives.
     unsafe {
@@ -121,13 +66,6 @@ unsafe fn init_(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
         this.set(&raw mut cell.waiters[0], ptr::null_mut());
         Ok(Some(none()))
     }
-}
-
-/// None.
-#[inline]
-pub fn none() -> Owned {
-    // SAFETY: None lives.
-    unsafe { Owned::from_borrowed(ffi::Py_None()) }
 }
 
 unsafe fn acquire(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
@@ -170,19 +108,6 @@ unsafe fn locked(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
             return Ok(None);
         }
         Ok(Some(boolean(this.cell().flag)))
-    }
-}
-
-/// True or False.
-#[inline]
-pub fn boolean(value: bool) -> Owned {
-    // SAFETY: both live.
-    unsafe {
-        Owned::from_borrowed(if value {
-            ffi::Py_True()
-        } else {
-            ffi::Py_False()
-        })
     }
 }
 
@@ -253,29 +178,6 @@ unsafe fn wake_first(this: Primitive) -> Python<()> {
             return Ok(());
         }
         waiter::wake(first.as_ptr(), ffi::Py_True())
-    }
-}
-
-/// Whether every waiter was cancelled.
-///
-/// # Safety
-/// The primitive lives.
-#[inline]
-pub unsafe fn all_cancelled(this: Primitive) -> Python<bool> {
-    // SAFETY: the deque is kept alive; its length is asked anew after each question, which may be Python code's to answer.
-    unsafe {
-        let Some(waiters) = this.waiters(0) else {
-            return Ok(true);
-        };
-        let mut index = 0;
-        while index < deque::len(waiters.as_ptr()) {
-            let waiting = deque::at(waiters.as_ptr(), index)?;
-            if !waiter::cancelled(waiting.as_ptr())? {
-                return Ok(false);
-            }
-            index += 1;
-        }
-        Ok(true)
     }
 }
 
@@ -387,34 +289,6 @@ unsafe fn go_on<M: Method>(coro: CoroRef, this: Primitive, exception: Option<Own
             }
         }
     }
-}
-
-/// `self._waiters.remove(fut)`.
-///
-/// # Safety
-/// All live.
-#[inline]
-pub unsafe fn leave(this: Primitive, waited: &Owned) -> Python<()> {
-    // SAFETY: the caller's contract.
-    unsafe {
-        let waiters = this.deque(0)?;
-        if deque::is_exact(waiters.as_ptr()) {
-            return deque::remove(waiters.as_ptr(), waited.as_ptr());
-        }
-        let name = c"remove";
-        let method = Owned::new(ffi::PyObject_GetAttrString(waiters.as_ptr(), name.as_ptr()))?;
-        Owned::new(ffi::PyObject_CallOneArg(method.as_ptr(), waited.as_ptr())).map(drop)
-    }
-}
-
-/// Whether it is a CancelledError.
-///
-/// # Safety
-/// An exception object.
-#[cold]
-pub unsafe fn is_cancelled_error(exception: &Owned) -> bool {
-    // SAFETY: the caller's contract.
-    unsafe { ffi::PyErr_GivenExceptionMatches(exception.as_ptr(), door().cancelled_error) != 0 }
 }
 
 unsafe fn exiting(coro: CoroRef, exception: Option<Owned>) -> Sent {

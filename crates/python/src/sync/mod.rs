@@ -9,6 +9,7 @@
 //! Rondeau's, asyncio's own Python code acts on the same fields.
 
 mod barrier;
+mod calls;
 mod class;
 mod condition;
 mod deque;

@@ -4,16 +4,14 @@
 //! take it past those that wait. What a cancelled waiter does with a place that it was given differs between Python's patch
 //! releases; `KEEPS_WAKING` tells which of the two asyncio here has.
 
+use super::calls::{THIS, boolean, called_plainly, none, plain_call};
 use super::class;
 use super::deque;
 use super::fields::{Place, plain_int};
 use super::known::{Description, known};
-use super::lock::{
-    THIS, all_cancelled, boolean, called_plainly, is_cancelled_error, leave, none, plain_call,
-};
 use super::method::{self, Method, method};
 use super::primitive::Primitive;
-use super::waiter::{self, WAITER, Woken};
+use super::waiter::{self, WAITER, Woken, all_cancelled, is_cancelled_error, leave};
 use crate::coroutine::{self, CoroRef, Kind, Sent};
 use crate::ffi::{Python, Raised, args::Args, args::raise, compat, gil::GilCell, owned::Owned};
 use crate::future::Purpose;

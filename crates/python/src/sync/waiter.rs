@@ -3,10 +3,12 @@
 //! Called by every primitive. A native one is asked and ended directly, without a call; any other (asyncio's own code on the same
 //! object, on another loop, put it there) through its methods.
 
+use super::deque;
 use super::primitive::Primitive;
 use crate::coroutine::{CoroRef, Sent};
 use crate::ffi::{Python, Raised, args::raise, compat, names::names, owned::Owned};
 use crate::future::cell::{FutureRef, State};
+use crate::future::door::door;
 use crate::future::layout::layout;
 use crate::future::{self, Purpose, outcome};
 use crate::running;
@@ -181,4 +183,55 @@ pub unsafe fn raise_again(exception: Owned) -> Sent {
     // SAFETY: the caller's contract.
     unsafe { compat::set_raised(exception.into_ptr()) };
     Sent::Raised
+}
+
+/// Whether every waiter was cancelled.
+///
+/// # Safety
+/// The primitive lives.
+#[inline]
+pub unsafe fn all_cancelled(this: Primitive) -> Python<bool> {
+    // SAFETY: the deque is kept alive; its length is asked anew after each question, which may be Python code's to answer.
+    unsafe {
+        let Some(waiters) = this.waiters(0) else {
+            return Ok(true);
+        };
+        let mut index = 0;
+        while index < deque::len(waiters.as_ptr()) {
+            let waiting = deque::at(waiters.as_ptr(), index)?;
+            if !cancelled(waiting.as_ptr())? {
+                return Ok(false);
+            }
+            index += 1;
+        }
+        Ok(true)
+    }
+}
+
+/// `self._waiters.remove(fut)`.
+///
+/// # Safety
+/// All live.
+#[inline]
+pub unsafe fn leave(this: Primitive, waited: &Owned) -> Python<()> {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let waiters = this.deque(0)?;
+        if deque::is_exact(waiters.as_ptr()) {
+            return deque::remove(waiters.as_ptr(), waited.as_ptr());
+        }
+        let name = c"remove";
+        let method = Owned::new(ffi::PyObject_GetAttrString(waiters.as_ptr(), name.as_ptr()))?;
+        Owned::new(ffi::PyObject_CallOneArg(method.as_ptr(), waited.as_ptr())).map(drop)
+    }
+}
+
+/// Whether it is a CancelledError.
+///
+/// # Safety
+/// An exception object.
+#[cold]
+pub unsafe fn is_cancelled_error(exception: &Owned) -> bool {
+    // SAFETY: the caller's contract.
+    unsafe { ffi::PyErr_GivenExceptionMatches(exception.as_ptr(), door().cancelled_error) != 0 }
 }

@@ -11,11 +11,11 @@ mod waits;
 pub use state::{add, before_count, finished, items, make};
 pub use waits::getter;
 
+use super::calls::{boolean, none, plain_call};
 use super::event;
 use super::fields::Place;
 use super::items;
 use super::known::Description;
-use super::lock::{boolean, none, plain_call};
 use super::method::{self, method};
 use super::primitive::{OTHER, Primitive};
 use super::semaphore::count_given;

@@ -6,7 +6,7 @@ use super::state::{GETTERS, PUTTERS, acts, add, finished, full, kind, len, take,
 use crate::coroutine::{self, CoroRef, Kind, Sent};
 use crate::ffi::{Python, Raised, args::Args, owned::Owned};
 use crate::future::Purpose;
-use crate::sync::lock::{THIS, called_plainly, coroutine_for, none, plain_call};
+use crate::sync::calls::{THIS, called_plainly, coroutine_for, none, plain_call};
 use crate::sync::method::{self, method};
 use crate::sync::primitive::Primitive;
 use crate::sync::waiter::{self, WAITER, Woken};
