@@ -3,10 +3,15 @@
 import asyncio
 import contextvars
 import gc
+import os
+import sys
 import warnings
 import weakref
 
 import pytest
+
+import rondeau
+from rondeau import _core
 
 
 class Thing:
@@ -93,3 +98,54 @@ def test_a_sleepers_handle_that_somebody_got_hold_of(run):
             await task
 
     run(main())
+
+
+@pytest.mark.parametrize("driver", ["ring", "threads"])
+def test_a_cancelled_operation_holds_its_memory_until_its_loop_has_it_back(monkeypatch, driver):
+    """Cancelled while the kernel has it, then garbage together with its loop, which nobody closes.
+
+    The collector comes to the operation first. What is looked at is whether its memory is still borrowed when the loop lets go
+    of a callback, which it does in between."""
+    if driver == "threads":
+        monkeypatch.setenv("RONDEAU_DRIVER", "epoll")
+    data = bytearray(100)
+    borrowed = []
+
+    def look(told):
+        if "scandir" not in str(told.exc_value):
+            return
+        try:
+            data.append(0)
+            borrowed.append(False)
+        except BufferError:
+            borrowed.append(True)
+
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    try:
+        while True:
+            os.write(writer, bytes(65536))
+    except BlockingIOError:
+        os.set_blocking(writer, True)
+
+    def abandon():
+        operation = _core.file_adopt(writer, False).write(data)
+        loop = rondeau.new_event_loop()
+        loop.call_soon(operation.send, None)
+        loop.run_until_complete(asyncio.sleep(0))
+        assert not operation.done()
+        operation.cancel()
+        # An iterator that the collector does not know: it warns when its last reference goes.
+        folder = os.scandir("/")
+        next(folder)
+        loop.call_soon(print, folder)
+
+    monkeypatch.setattr(sys, "unraisablehook", look)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)  # So that the loop's __del__ fails before it has closed the loop.
+        abandon()
+        gc.collect()
+    assert borrowed == [True]
+    data.append(0)
+    os.close(reader)
+    os.close(writer)

@@ -74,6 +74,114 @@ def test_a_full_disk(run, small_disk, mode):
     run(main())
 
 
+@pytest.mark.parametrize("driver", ["ring", "threads"])
+@pytest.mark.parametrize("mode", ["wb", "w"])
+def test_what_a_full_disk_took_in_part_is_written_once_when_there_is_room(run, small_disk, monkeypatch, mode, driver):
+    """The flush that fails has written what fits; the next one goes on behind that: no byte is lost or doubled."""
+    if driver == "threads":
+        monkeypatch.setenv("RONDEAU_DRIVER", "epoll")
+    (small_disk / "other").write_bytes(b"x" * 50_000)
+    wanted = b"".join(b"%07d\n" % number for number in range(4000))
+
+    async def main():
+        file = await rondeau.open(small_disk / "soup", mode)
+        for at in range(0, len(wanted), 1000):
+            piece = wanted[at : at + 1000]
+            await file.write(piece if "b" in mode else piece.decode())
+        with pytest.raises(OSError, match="No space left"):
+            await file.flush()
+        there = (small_disk / "soup").read_bytes()
+        assert 0 < len(there) < len(wanted)
+        assert wanted.startswith(there)
+        (small_disk / "other").unlink()
+        await file.flush()
+        assert (small_disk / "soup").read_bytes() == wanted
+        await file.close()
+        assert (small_disk / "soup").read_bytes() == wanted
+
+    run(main())
+
+
+@pytest.mark.parametrize("driver", ["ring", "threads"])
+def test_interrupted_and_failing_calls_lose_nothing_of_lines(run, tmp_path, monkeypatch, driver):
+    """Every third read is interrupted or fails: who asks again gets each line once."""
+    if driver == "threads":
+        monkeypatch.setenv("RONDEAU_DRIVER", "epoll")
+    path = tmp_path / "lines"
+    path.write_bytes(b"".join(b"%07d\n" % number for number in range(100_000)))
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        got, failures = [], []
+        async with rondeau.open(path, buffering=4096) as file:
+            while True:
+                if len(got) % 1000 == 0:
+                    _core.file_fault(loop, "read", errno.EINTR)
+                    _core.file_fault(loop, "read", errno.EIO, 2)
+                try:
+                    line = await anext(file, None)
+                except OSError as error:
+                    failures.append(error.errno)
+                    continue
+                if line is None:
+                    break
+                got.append(int(line))
+        assert got == list(range(100_000))
+        assert set(failures) == {errno.EIO}
+
+    run(main())
+
+
+def test_a_line_that_cannot_be_decoded_fails_where_it_is_awaited(run, tmp_path):
+    """Not in `__anext__`: CPython 3.13's `anext` with a default crashes if that raises."""
+    path = tmp_path / "lines"
+    path.write_bytes(b"a\n" * 4 * 8192 + b"\xff\n" * 8192)
+
+    async def main():
+        async with rondeau.open(path, encoding="utf-8") as file:
+            for _ in range(4 * 8192):
+                assert await anext(file, None) == "a\n"
+            with pytest.raises(UnicodeDecodeError):
+                await anext(file, None)
+        async with rondeau.open(path, encoding="utf-8") as file:
+            for _ in range(4 * 8192):
+                await anext(file)
+            waiting = anext(file)
+            with pytest.raises(UnicodeDecodeError):
+                await waiting
+        for wrong in (anext(file, None), anext(file)):
+            with pytest.raises(ValueError, match="closed file"):
+                await wrong
+
+    run(main())
+
+
+def test_a_next_line_that_is_not_to_be_had_fails_where_it_is_awaited(run):
+    """Whatever goes wrong in `__anext__`, as in a class of one's own, is raised by the awaitable, once."""
+
+    class Broken(_core.Lines):
+        def _refill(self):
+            raise KeyError("leek")
+
+    class Empty(_core.Lines):
+        def _refill(self):
+            return False
+
+    async def main():
+        for kind, wrong in ((Broken, KeyError), (Empty, AttributeError)):
+            for ask in (anext, lambda lines: anext(lines, None), lambda lines: lines.__anext__()):
+                waiting = ask(kind())
+                with pytest.raises(wrong):
+                    await waiting
+            with pytest.raises(wrong):
+                async for _ in kind():
+                    pass
+            with pytest.raises(wrong):
+                kind().__anext__().__await__().__next__()
+
+    run(main())
+
+
 def test_a_full_disk_leaves_the_old_file_whole(run, small_disk):
     async def main():
         (small_disk / "menu").write_bytes(b"soup")

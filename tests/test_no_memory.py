@@ -7,6 +7,7 @@ import socket
 import pytest
 
 import rondeau
+from rondeau import _core
 
 testing = pytest.importorskip("_testcapi", reason="this Python has no _testcapi to fail allocations with")
 
@@ -42,3 +43,30 @@ def test_accepting_without_memory():
             assert set(os.listdir("/proc/self/fd")) == before
     loop.close()
     assert outcomes == {True, False}
+
+
+def test_a_line_without_memory():
+    """At whichever allocation it fails, `__anext__` gives an awaitable; on none CPython 3.13's `anext` crashes."""
+    outcomes = set()
+    kept = []
+    for count in range(12):
+        lines = _core.Lines()
+        lines._chunk = "leek\n" * 10
+        kept.append(lines.__anext__())  # The one that is kept for reuse is in use.
+        testing.set_nomemory(count, count + 1)
+        try:
+            waiting = anext(lines, None)
+        except MemoryError:  # `anext`'s own object.
+            waiting = None
+        finally:
+            testing.remove_mem_hooks()
+        if waiting is None:
+            outcomes.add("none")
+            continue
+        try:
+            waiting.__await__().__next__()
+        except StopIteration as ended:
+            outcomes.add(ended.value)
+        except MemoryError:
+            outcomes.add("no memory")
+    assert outcomes >= {"leek\n", "no memory"}

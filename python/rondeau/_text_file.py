@@ -42,18 +42,23 @@ class TextFile(TextPosition):
         self._marks: list[tuple[int, int, bytes, int]] = []
         self._ratio = 0.0
         self._tells = buffer._seeks
-        self._code(model, newline)
+        self._end_lines(newline)
+        self._code(model)
 
-    def _code(self, model: io.TextIOWrapper, newline: str | None) -> None:
-        """Takes over the encoding that the model has, and how lines end."""
-        buffer = self._buffer
-        self.encoding: str = model.encoding
-        self.errors: str = model.errors  # type: ignore[assignment]
+    def _end_lines(self, newline: str | None) -> None:
+        """Takes over how lines end."""
         self._given_newline = newline
         self._newline = NEWLINES[newline]
         self._ends = None if newline in ("", "\n") else os.linesep if newline is None else newline
         if self._ends == "\n":
             self._ends = None
+
+    def _code(self, model: io.TextIOWrapper) -> None:
+        """Takes over the encoding that the model has."""
+        buffer = self._buffer
+        newline = self._given_newline
+        self.encoding: str = model.encoding
+        self.errors: str = model.errors  # type: ignore[assignment]
         self._decoder: Any = None
         if buffer._reads:
             decoder = codecs.getincrementaldecoder(self.encoding)(self.errors)
@@ -125,7 +130,7 @@ class TextFile(TextPosition):
         data = self._encoder.encode(translated)
         if len(buffer._out) + len(data) > buffer._room:
             return await self._write_encoded(len(text), data, False)
-        self._changed()
+        self._written()
         buffer._forget_chunk()
         buffer._out += data
         return len(text)
@@ -149,7 +154,7 @@ class TextFile(TextPosition):
 
     async def _put(self, data: bytes, flushes: bool) -> None:
         buffer = self._buffer
-        self._changed()
+        self._written()
         buffer._forget_chunk()
         if len(buffer._out) + len(data) > buffer._room:
             await buffer._flush()
@@ -232,13 +237,19 @@ class TextFile(TextPosition):
                 line_buffering=self.line_buffering,
                 write_through=self.write_through,
             )
+            coding = {name: given.pop(name) for name in ("encoding", "errors") if name in given}
+            if not all(isinstance(value, str) for value in coding.values()):
+                model.reconfigure(**coding)  # Raises TypeError, before anything else.
             model.reconfigure(**given)
             await self._buffer._flush()
             self._iterating = False
             self._ratio = 0.0
+            if "newline" in given:
+                self._end_lines(newline)  # Stays, as io has it, also where the encoding turns out to be wrong.
+            model.reconfigure(**coding)
             self.line_buffering, self.write_through = model.line_buffering, model.write_through
-            if not given.keys().isdisjoint(("encoding", "errors", "newline")):
-                self._code(model, given.get("newline", self._given_newline))
+            if coding or "newline" in given:
+                self._code(model)
         finally:
             self._end()
 
@@ -257,9 +268,7 @@ class TextFile(TextPosition):
         buffer = self._buffer
         left: Any = Detached("underlying buffer has been detached")
         self._buffer = left
-        self._decoder = (
-            None  # So that `_refill`, which must not raise (anext() of CPython 3.13 would crash), has nothing to do.
-        )
+        self._decoder = None  # So that `_refill` has nothing to do, and `_next_line` says what is wrong.
         self._chunk = None
         self._marks = []
         return buffer

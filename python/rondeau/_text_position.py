@@ -45,72 +45,62 @@ class TextPosition(TextReading):
         # What the decoder held back lies before the bytes of its own piece.
         position -= sum(mark[3] for mark in self._marks[at:]) + len(data) - size
         skip = used - begins
-        if skip == 0:
+        if skip <= 0:
             return position | flags << 64
-        decoder = self._decoder
-        saved = decoder.getstate()
+        saved = self._decoder.getstate()
         try:
-            safe, safe_flags, left = self._last_safe(data, flags, skip)
-            position += safe
-            if left == 0:
-                return position | safe_flags << 64
-            decoder.setstate((b"", safe_flags))
-            fed = count = 0
-            final = False
-            rest = data[safe:]
-            for byte in rest:
-                fed += 1
-                count += len(decoder.decode(bytes((byte,))))
-                if count >= left:
-                    break
-            else:
-                count += len(decoder.decode(b"", True))
-                final = True
-                if count < left:
-                    raise OSError("can't reconstruct logical file position")
-            return position | safe_flags << 64 | fed << 96 | left << 128 | final << 160
+            return position + self._replay(data, flags, skip)
         finally:
-            decoder.setstate(saved)
+            self._decoder.setstate(saved)
 
-    def _last_safe(self, data: bytes, flags: int, skip: int) -> tuple[int, int, int]:
-        """The last place in `data`, at most `skip` characters on, at which the decoder holds nothing back: where, its
-        flags, how many characters are left from there."""
+    def _replay(self, data: bytes, flags: int, skip: int) -> int:
+        """The cookie, counted from the beginning of `data`, for so many characters on.
+
+        More than one place may do (before or behind a "\\r" that the decoder holds back), so these are io's steps: a place
+        that the ratio of bytes to characters suggests, then a byte at a time. Leaves the decoder in another state.
+        """
         decoder = self._decoder
-        # Halves first: the largest beginning that decodes to no more than that and leaves nothing.
-        low = 0
-        low_flags, low_count = flags, 0
-        high = len(data)
-        while high - low > 16:
-            middle = (low + high) // 2
-            decoder.setstate((b"", low_flags))
-            count = low_count + len(decoder.decode(data[low:middle]))
-            held, after = decoder.getstate()
-            if count > skip:
-                high = middle
-            elif held:
-                if middle - len(held) <= low:
+        # Beyond the data, io would decode what lies behind it in memory.
+        safe = min(int(self._ratio * skip), len(data))
+        back = 1
+        while safe > 0:
+            decoder.setstate((b"", flags))
+            count = len(decoder.decode(data[:safe]))
+            if count <= skip:
+                held, after = decoder.getstate()
+                if not held:
+                    flags = after
+                    skip -= count
                     break
-                # What is held back is tried with the rest.
-                decoder.setstate((b"", low_flags))
-                count = low_count + len(decoder.decode(data[low : middle - len(held)]))
-                again, after = decoder.getstate()
-                if again:
-                    break
-                low, low_flags, low_count = middle - len(held), after, count
-                if high - middle <= 16:
-                    break
+                safe -= len(held)
+                back = 1
             else:
-                low, low_flags, low_count = middle, after, count
-        decoder.setstate((b"", low_flags))
-        safe, safe_flags, safe_count, count = low, low_flags, low_count, low_count
-        for place in range(low, len(data)):
-            if count >= skip:
-                break
+                safe -= back
+                back *= 2
+        if safe <= 0:
+            safe = 0
+            decoder.setstate((b"", flags))
+        if skip == 0:
+            return safe | flags << 64
+        fed = count = 0
+        final = False
+        for place in range(safe, len(data)):
             count += len(decoder.decode(data[place : place + 1]))
+            fed += 1
             held, after = decoder.getstate()
             if not held and count <= skip:
-                safe, safe_flags, safe_count = place + 1, after, count
-        return safe, safe_flags, skip - safe_count
+                safe += fed
+                skip -= count
+                flags = after
+                fed = count = 0
+            if count >= skip:
+                break
+        else:
+            count += len(decoder.decode(b"", True))
+            final = True
+            if count < skip:
+                raise OSError("can't reconstruct logical file position")
+        return safe | flags << 64 | fed << 96 | skip << 128 | final << 160
 
     async def seek(self, cookie: int, whence: int = 0, /) -> int:
         """Move to a position that `tell` gave; to the beginning (0) or, with whence 2, the end. Returns it."""
@@ -163,8 +153,7 @@ class TextPosition(TextReading):
                 decoder.reset()
             else:
                 decoder.setstate((b"", flags))
-                if flags or skip:
-                    self._marks = [(0, flags, b"", 0)]
+            self._marks = [(0, flags, b"", 0)]
         if skip:
             data = await self._buffer._read(fed)
             decoder.setstate((b"", flags))

@@ -11,6 +11,7 @@ when its line is partly used.
 
 from __future__ import annotations
 
+import io
 from operator import index
 
 from ._descriptor import no_operation
@@ -25,6 +26,18 @@ if TYPE_CHECKING:
 PIECE = 8192
 # A line that is longer than this is read in pieces that grow with it.
 LONG = 8 * PIECE
+
+
+def always_forgets() -> bool:
+    """Whether io forgets what it has decoded at a write and a read up to the end also where it has no mark, as while
+    iterating: up to CPython 3.12."""
+    with io.TextIOWrapper(io.BytesIO(b"leek\nsoup\n")) as text:
+        next(text)
+        text.write("")
+        return next(text, None) is None
+
+
+ALWAYS_FORGETS = always_forgets()
 
 
 class TextReading(Turns):
@@ -67,16 +80,19 @@ class TextReading(Turns):
         decoder = self._decoder
         rest = self._chunk[self._used :]
         if self._tells:
-            before, flags = decoder.getstate()
-            if rest:
+            marks = self._marks
+            if self._iterating:
+                # io makes none then, and counts from its last one: `tell` after a flush.
+                if marks:
+                    marks = [(len(rest), *marks[-1][1:])]
+            else:
+                before, flags = decoder.getstate()
                 used = self._used
-                marks = [(mark[0] - used, *mark[1:]) for mark in self._marks]
                 # Those before the one in which the rest begins are of no use any more.
+                marks = [(mark[0] - used, *mark[1:]) for mark in marks] if rest else []
                 while len(marks) > 1 and marks[1][0] <= 0:
                     del marks[0]
                 marks.append((len(rest), flags, before + data, len(data)))
-            else:
-                marks = [(0, flags, before + data, len(data))]
         text = decoder.decode(data, final)
         if ratio:
             self._ratio = len(data) / len(text) if text else 0.0
@@ -122,18 +138,32 @@ class TextReading(Turns):
         if self._decoder is not None:
             self._decoder.reset()
 
+    def _written(self) -> None:
+        """As `_changed`, for a write, which in some versions of io keeps what was decoded while iterating."""
+        if self._marks or ALWAYS_FORGETS:
+            self._forget()
+        if self._decoder is not None:
+            self._decoder.reset()
+
     # Reading.
 
     async def _read(self, size: int) -> str:
         if size < 0:
             data = await self._buffer._read_all()
             text: str = self._chunk[self._used :] + self._decoder.decode(data, True)
-            self._forget()
+            if self._marks or ALWAYS_FORGETS:
+                self._forget()
+            else:
+                self._used = len(self._chunk)
             return text
         # All pieces stay in the chunk until there are enough characters: a cancelled read has used none.
         while len(self._chunk) - self._used < size:
-            if not await self._read_piece(size - (len(self._chunk) - self._used)):
-                break
+            try:
+                if not await self._read_piece(size - (len(self._chunk) - self._used)):
+                    break
+            except UnicodeError:
+                self._used = len(self._chunk)  # As io: what was decoded before what cannot be is gone.
+                raise
         return self._take_text(size)
 
     def _forget(self) -> None:

@@ -2,6 +2,7 @@
 //!
 //! `async for` asks once a line. Where the line is in memory the answer is complete: it costs no coroutine, no future and no turn of
 //! the loop. Where it is not, the class's own `_refill()` may have more in memory (a str to decode), and else `_next_line()` is a coroutine.
+//! What fails is such an awaitable too, which raises: `anext(file, default)` of CPython 3.13 crashes where it gets none.
 //!
 //! Invariants: `used <= len(chunk)`, in characters or bytes; `chunk` is a str, a bytes or NULL (closed). While `busy` an operation is changing
 //! it, and only `_next_line()` may, in its turn.
@@ -9,6 +10,7 @@
 use crate::ffi::{
     Python, Raised,
     args::raise_type_error,
+    compat,
     gil::GilCell,
     owned::Owned,
     stop_iteration,
@@ -33,10 +35,14 @@ struct Lines {
 struct Ready {
     ob_base: ffi::PyObject,
     value: *mut ffi::PyObject,
+    /// The value is an exception, to be raised; without one it is MemoryError.
+    failed: bool,
 }
 
 struct Kept {
     ready: *mut ffi::PyTypeObject,
+    /// What is given where there is no memory for another one; it can be awaited any number of times.
+    no_memory: *mut ffi::PyObject,
     /// One dead instance, for the next one.
     spare: *mut ffi::PyObject,
     refill: *mut ffi::PyObject,
@@ -45,6 +51,7 @@ struct Kept {
 
 static KEPT: GilCell<Kept> = GilCell::new(Kept {
     ready: ptr::null_mut(),
+    no_memory: ptr::null_mut(),
     spare: ptr::null_mut(),
     refill: ptr::null_mut(),
     next_line: ptr::null_mut(),
@@ -143,8 +150,8 @@ unsafe fn take(lines: *mut Lines) -> Python<Option<Owned>> {
     }
 }
 
-unsafe fn ready(value: Owned) -> *mut ffi::PyObject {
-    // SAFETY: a spare instance is dead and empty; a new one's field is written before anybody sees it.
+unsafe fn ready(value: Owned, failed: bool) -> Owned {
+    // SAFETY: a spare instance is dead and empty; a new one's fields are written before anybody sees it.
     unsafe {
         let kept = KEPT.get();
         let object = if kept.spare.is_null() {
@@ -152,37 +159,47 @@ unsafe fn ready(value: Owned) -> *mut ffi::PyObject {
         } else {
             std::mem::replace(&mut kept.spare, ptr::null_mut())
         };
-        if !object.is_null() {
-            (*object.cast::<Ready>()).value = value.into_ptr();
+        if object.is_null() {
+            ffi::PyErr_Clear();
+            return Owned::from_borrowed(kept.no_memory);
         }
-        object
+        let fresh = object.cast::<Ready>();
+        (*fresh).value = value.into_ptr();
+        (*fresh).failed = failed;
+        Owned::from_owned(object)
     }
 }
 
-unsafe extern "C" fn anext(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls this on an instance that it keeps alive.
+/// The exception that is set, as an awaitable that raises it.
+#[cold]
+unsafe fn failure(Raised: Raised) -> Owned {
+    // SAFETY: an exception is set; it is ours once taken.
+    unsafe { ready(Owned::from_owned(compat::take_raised()), true) }
+}
+
+unsafe fn next(object: *mut ffi::PyObject) -> Python<Owned> {
+    // SAFETY: the caller's contract: an instance that is kept alive.
     unsafe {
         let lines = object.cast::<Lines>();
         if !(*lines).busy {
             (*lines).iterating = true;
             loop {
-                match take(lines) {
-                    Ok(Some(line)) => return ready(line),
-                    Ok(None) => {}
-                    Err(Raised) => return ptr::null_mut(),
+                if let Some(line) = take(lines)? {
+                    return Ok(ready(line, false));
                 }
-                let more = ffi::PyObject_CallMethodNoArgs(object, KEPT.get().refill);
-                if more.is_null() {
-                    return more;
-                }
-                let more = Owned::from_owned(more);
+                let more = Owned::new(ffi::PyObject_CallMethodNoArgs(object, KEPT.get().refill))?;
                 if more.as_ptr() != ffi::Py_True() || (*lines).busy {
                     break;
                 }
             }
         }
-        ffi::PyObject_CallMethodNoArgs(object, KEPT.get().next_line)
+        Owned::new(ffi::PyObject_CallMethodNoArgs(object, KEPT.get().next_line))
     }
+}
+
+unsafe extern "C" fn anext(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance that it keeps alive.
+    unsafe { next(object).unwrap_or_else(|raised| failure(raised)) }.into_ptr()
 }
 
 unsafe extern "C" fn aiter(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
@@ -296,22 +313,35 @@ unsafe extern "C" fn ready_await(object: *mut ffi::PyObject) -> *mut ffi::PyObje
     unsafe { Owned::from_borrowed(object).into_ptr() }
 }
 
-unsafe fn given(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: the value is given away once; None after that.
+/// The value, which is given away once; None after that.
+unsafe fn given(object: *mut ffi::PyObject) -> Python<Owned> {
+    // SAFETY: the field is emptied before its reference goes.
     unsafe {
-        let value = std::mem::replace(&mut (*object.cast::<Ready>()).value, ptr::null_mut());
-        if value.is_null() {
-            Owned::from_borrowed(ffi::Py_None()).into_ptr()
-        } else {
-            value
+        let fields = object.cast::<Ready>();
+        let value = std::mem::replace(&mut (*fields).value, ptr::null_mut());
+        if (*fields).failed {
+            if value.is_null() {
+                ffi::PyErr_NoMemory();
+            } else {
+                (*fields).failed = false;
+                compat::set_raised(value);
+            }
+            return Err(Raised);
         }
+        Ok(if value.is_null() {
+            Owned::from_borrowed(ffi::Py_None())
+        } else {
+            Owned::from_owned(value)
+        })
     }
 }
 
 unsafe extern "C" fn ready_next(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance that it keeps alive; its death forgets the result.
     unsafe {
-        stop_iteration::end_of_coroutine(given(object));
+        if let Ok(value) = given(object) {
+            stop_iteration::end_of_coroutine(value.into_ptr());
+        }
         ptr::null_mut()
     }
 }
@@ -322,8 +352,18 @@ unsafe extern "C" fn ready_send(
     result: *mut *mut ffi::PyObject,
 ) -> ffi::PySendResult {
     // SAFETY: CPython calls this on an instance, with a place for the result.
-    unsafe { *result = given(object) };
-    ffi::PySendResult::PYGEN_RETURN
+    unsafe {
+        match given(object) {
+            Ok(value) => {
+                *result = value.into_ptr();
+                ffi::PySendResult::PYGEN_RETURN
+            }
+            Err(Raised) => {
+                *result = ptr::null_mut();
+                ffi::PySendResult::PYGEN_ERROR
+            }
+        }
+    }
 }
 
 unsafe extern "C" fn ready_dealloc(object: *mut ffi::PyObject) {
@@ -345,7 +385,7 @@ unsafe extern "C" fn ready_dealloc(object: *mut ffi::PyObject) {
 }
 
 const fn compat_counts() -> bool {
-    crate::ffi::compat::COUNTS_REFERENCES
+    compat::COUNTS_REFERENCES
 }
 
 fn member(name: &'static std::ffi::CStr, type_code: c_int, offset: usize) -> ffi::PyMemberDef {
@@ -422,8 +462,12 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
         let intern = |name: &std::ffi::CStr| {
             Owned::new(ffi::PyUnicode_InternFromString(name.as_ptr())).map(Owned::into_ptr)
         };
+        let ready: *mut ffi::PyTypeObject = ready.build(ptr::null_mut())?.into_ptr().cast();
+        let no_memory = Owned::new(ffi::PyType_GenericAlloc(ready, 0))?.into_ptr();
+        (*no_memory.cast::<Ready>()).failed = true;
         *KEPT.get() = Kept {
-            ready: ready.build(ptr::null_mut())?.into_ptr().cast(),
+            ready,
+            no_memory,
             spare: ptr::null_mut(),
             refill: intern(c"_refill")?,
             next_line: intern(c"_next_line")?,
