@@ -3,7 +3,6 @@
 import gc
 import io
 import os
-import sys
 import warnings
 
 import pytest
@@ -131,9 +130,18 @@ async def apply_ours(file, step, told):
         return outcome(error)
 
 
+def reads_what_it_wrote():
+    text = io.TextIOWrapper(io.BufferedRandom(io.BytesIO(b"soup")))
+    text.write("soup")
+    return text.readlines() == ["soup"]
+
+
+READS_WHAT_IT_WROTE = reads_what_it_wrote()
+
+
 def flushed(steps):
-    """On 3.11 io's text reads before it has flushed what was written: lines come twice."""
-    if sys.version_info >= (3, 12):
+    """Up to 3.12.1 io's text iterates before it has flushed what was written: lines come twice."""
+    if not READS_WHAT_IT_WROTE:
         return steps
     return [each for step in steps for each in ([step, ("flush",)] if step[0].startswith("write") else [step])]
 

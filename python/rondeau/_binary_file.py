@@ -133,7 +133,6 @@ class BinaryFile(Reading):
             self._file = Detached("raw stream has been detached")  # type: ignore[assignment]
             self._closed = True
             self._chunk = None
-            del self.name, self.mode
             return raw
         finally:
             self._end_turn()

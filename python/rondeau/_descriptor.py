@@ -15,6 +15,7 @@ import errno
 import io
 import os
 import stat
+import sys
 
 from ._detached import Detached
 from ._turns import Turns
@@ -42,13 +43,11 @@ def invalid() -> OSError:
 class Descriptor(Turns):
     """What reading and writing stand on."""
 
-    name: Any
-    mode: str
     _fills = True  # Whether there is a buffer, and a read of a pipe waits until there is as much as was asked for.
 
     def __init__(self, file: File, name: Any, flags: int, known: os.stat_result, buffering: int) -> None:
         access = flags & os.O_ACCMODE
-        self.name = name
+        self._name = name
         self._file = file
         self._reads = access != os.O_WRONLY
         self._writes = access != os.O_RDONLY
@@ -68,10 +67,23 @@ class Descriptor(Turns):
         except OSError:
             self._seeks = False
         created = bool(flags & os.O_EXCL)
-        letter = "x" if created else "a" if self._appends else "r" if self._reads else "w"
-        self.mode = letter + ("b+" if self._reads and self._writes else "b")
+        emptied = bool(flags & os.O_TRUNC) and sys.version_info >= (3, 15)  # Until then io calls "w+" "rb+".
+        letter = "x" if created else "a" if self._appends else "w" if emptied or not self._reads else "r"
+        self._mode = letter + ("b+" if self._reads and self._writes else "b")
 
     # What is known without asking.
+
+    @property
+    def name(self) -> Any:
+        """What was given to `open`: a path, or a descriptor's number."""
+        self._check_attached()
+        return self._name
+
+    @property
+    def mode(self) -> str:
+        """As io's raw file spells it: `rb+`."""
+        self._check_attached()
+        return self._mode
 
     @property
     def closed(self) -> bool:
@@ -114,13 +126,6 @@ class Descriptor(Turns):
     def seekable(self) -> bool:
         self._check("I/O operation on closed file")
         return self._seeks
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, attribute: str) -> Any:
-            if attribute in ("name", "mode"):  # Taken away by `detach`.
-                self._check_attached()
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {attribute!r}")
 
     def __repr__(self) -> str:
         if isinstance(self._file, Detached):

@@ -26,6 +26,19 @@ NEWLINES = {None: 0, "": 1, "\n": 0, "\r": 2, "\r\n": 3}
 ENDS = {0: "\n", 2: "\r", 3: "\r\n"}
 
 
+def buffer_is_refused() -> bool:
+    """Whether `buffer` of a detached text file raises here; up to 3.13 it is None."""
+    text = io.TextIOWrapper(io.BytesIO())
+    text.detach()
+    try:
+        return text.buffer is not None
+    except ValueError:
+        return True
+
+
+BUFFER_IS_REFUSED = buffer_is_refused()
+
+
 class TextFile(TextPosition):
     """A file that was opened by `rondeau.open` in a text mode."""
 
@@ -73,8 +86,12 @@ class TextFile(TextPosition):
 
     @property
     def buffer(self) -> BinaryFile | None:
-        """The file of bytes underneath; None when it was detached."""
-        return None if isinstance(self._buffer, Detached) else self._buffer
+        """The file of bytes underneath. When it was detached None, or ValueError where this Python's `io` raises it (3.14)."""
+        if isinstance(self._buffer, Detached):
+            if BUFFER_IS_REFUSED:
+                raise ValueError(self._buffer.message)
+            return None
+        return self._buffer
 
     @property
     def name(self) -> Any:
