@@ -80,8 +80,8 @@ pub unsafe fn method<S: StandIn>(_: &Owned, original: &Owned) -> Python<Owned> {
     unsafe { making::method::<S>(original) }
 }
 
-/// A stand-in for a method without arguments that is no coroutine function: a builtin method of `class`, which takes no other
-/// class's instances.
+/// A stand-in for a method without arguments that is no coroutine function: a builtin method of `class`, which the
+/// interpreter calls directly.
 ///
 /// # Safety
 /// Called during import.

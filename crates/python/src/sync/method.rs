@@ -69,7 +69,7 @@ pub fn of<M: Method>() -> Make {
     }
 }
 
-/// How `M` is made where it takes no arguments and is no coroutine function: quicker, but for instances of its class alone.
+/// How `M` is made where it takes no arguments and is no coroutine function: quicker for instances of the class itself.
 pub fn builtin_of<M: Method>() -> Make {
     Make {
         make: crate::stand_in::builtin_method::<As<M>>,

@@ -112,6 +112,26 @@ macro_rules! put_any {
     };
 }
 
+/// The setter of `_loop`, which also says whether the loop is native.
+macro_rules! put_loop {
+    ($set:ident, $kind:ident) => {
+        unsafe extern "C" fn $set(
+            object: *mut pyo3_ffi::PyObject,
+            value: *mut pyo3_ffi::PyObject,
+            _: *mut std::ffi::c_void,
+        ) -> std::ffi::c_int {
+            // SAFETY: CPython calls this on an instance; the new value is stored before the old one goes.
+            unsafe {
+                $crate::future::status($crate::streams::attributes::given(value).map(|value| {
+                    let fields = $kind::from_object(object).get();
+                    fields.direct = $crate::native_loop::Loop::direct(value.as_ptr()).is_some();
+                    $crate::streams::reader::set(&raw mut fields.loop_, value.into_ptr());
+                }))
+            }
+        }
+    };
+}
+
 /// Both of a field that holds an object or NULL for None.
 macro_rules! object {
     ($get:ident, $set:ident, $kind:ident, $field:ident, $known:ident, $name:literal) => {
@@ -153,4 +173,4 @@ macro_rules! flag {
     };
 }
 
-pub(crate) use {flag, get, object, put, put_any};
+pub(crate) use {flag, get, object, put, put_any, put_loop};

@@ -1,17 +1,14 @@
 //! The protocol's attributes. `_closed` and `_drain_waiters` are made by asking.
 
-use super::{flag, get, given, missing, object, put_any};
+use super::{flag, get, missing, object, put_any, put_loop};
 use crate::ffi::{
     answer,
     owned::Owned,
     types::{attribute, table_of},
 };
-use crate::future::status;
-use crate::native_loop::Loop;
 use crate::streams::protocol::ProtocolRef;
-use crate::streams::reader::set;
 use pyo3_ffi as ffi;
-use std::ffi::{c_int, c_void};
+use std::ffi::c_void;
 
 get!(protocol_loop, ProtocolRef, loop_, loop_, c"_loop");
 object!(
@@ -103,20 +100,7 @@ flag!(
     c"_over_ssl"
 );
 
-unsafe extern "C" fn set_protocol_loop(
-    object: *mut ffi::PyObject,
-    value: *mut ffi::PyObject,
-    _: *mut c_void,
-) -> c_int {
-    // SAFETY: CPython calls this on an instance.
-    unsafe {
-        status(given(value).map(|value| {
-            let fields = ProtocolRef::from_object(object).get();
-            fields.direct = Loop::direct(value.as_ptr()).is_some();
-            set(&raw mut fields.loop_, value.into_ptr());
-        }))
-    }
-}
+put_loop!(set_protocol_loop, ProtocolRef);
 
 unsafe extern "C" fn stream_reader(
     object: *mut ffi::PyObject,

@@ -1,14 +1,13 @@
 //! The reader's attributes. `_buffer` is a bytearray from the moment that somebody asks for it.
 
-use super::{flag, get, given, missing, object};
+use super::{flag, get, given, missing, object, put_loop};
 use crate::ffi::{
     answer,
     args::raise,
     types::{attribute, table_of},
 };
 use crate::future::status;
-use crate::native_loop::Loop;
-use crate::streams::reader::{ReaderRef, set, set_limit};
+use crate::streams::reader::{ReaderRef, set_limit};
 use pyo3_ffi as ffi;
 use std::ffi::{c_int, c_void};
 
@@ -56,20 +55,7 @@ flag!(
     c"_paused"
 );
 
-unsafe extern "C" fn set_reader_loop(
-    object: *mut ffi::PyObject,
-    value: *mut ffi::PyObject,
-    _: *mut c_void,
-) -> c_int {
-    // SAFETY: CPython calls this on an instance.
-    unsafe {
-        status(given(value).map(|value| {
-            let fields = ReaderRef::from_object(object).get();
-            fields.direct = Loop::direct(value.as_ptr()).is_some();
-            set(&raw mut fields.loop_, value.into_ptr());
-        }))
-    }
-}
+put_loop!(set_reader_loop, ReaderRef);
 
 unsafe extern "C" fn set_reader_limit(
     object: *mut ffi::PyObject,
