@@ -139,6 +139,7 @@ def test_importing_loads_little_more_than_asyncio():
     loaded = python("-c", code).split()
     assert set(loaded) - {"__future__", "rondeau._cold"} == {
         "rondeau",
+        "rondeau._connections",
         "rondeau._core",
         "rondeau._tls",
         "rondeau.loop",

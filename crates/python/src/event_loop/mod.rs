@@ -1,10 +1,11 @@
-//! The native base of `rondeau.EventLoop`: the type `_core.EventLoop`, its life and its attributes.
+//! The native base of `rondeau.EventLoop`: the type `_core.EventLoop` and its methods.
 //!
 //! `python/rondeau/loop.py` puts it in front of asyncio's own Unix loop: what runs per callback, per await or per packet is
 //! here, what runs once per loop or per connection is asyncio's Python code, in each version's own form.
 
 mod attributes;
 mod create;
+mod life;
 mod measured;
 mod overrides;
 mod schedule;
@@ -14,175 +15,14 @@ mod watch;
 
 use crate::ffi::{
     Python, answer,
-    args::raise,
     owned::Owned,
     types::{Type, fast_keywords, noargs, one, table_of},
 };
-use crate::metrics::Metrics;
-use crate::native_loop::{
-    Loop, LoopObject, Parts, descriptors::Descriptors, loop_type, outbox::Outbox, set_loop_type,
-};
-use crate::{datagrams, errors, sock_calls, transport, watchdog};
+use crate::native_loop::{Loop, LoopObject, loop_type, set_loop_type};
+use crate::{datagrams, sock_calls, transport, watchdog};
 use pyo3_ffi as ffi;
-use rondeau_core::{Agenda, Clock, Pace, Timers};
-use rondeau_driver::{Choice, Driver};
-use std::ffi::{c_int, c_void};
+use std::ffi::c_void;
 use std::ptr;
-use std::sync::Arc;
-
-unsafe extern "C" fn new(
-    kind: *mut ffi::PyTypeObject,
-    _: *mut ffi::PyObject,
-    _: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    let choice = match Choice::from_env() {
-        Ok(choice) => choice,
-        Err(bad) => {
-            // SAFETY: ValueError is live.
-            unsafe { raise(ffi::PyExc_ValueError, &bad.to_string()) };
-            return ptr::null_mut();
-        }
-    };
-    let driver = match Driver::new(choice) {
-        Ok(driver) => driver,
-        Err(error) => {
-            errors::raise_os_error(&error);
-            return ptr::null_mut();
-        }
-    };
-    let parts = Parts {
-        agenda: Agenda::new(),
-        timers: Timers::new(),
-        pace: Pace::new(),
-        clock: Clock::real(),
-        descriptors: Descriptors::default(),
-        files: crate::files::Table::default(),
-        outbox: Outbox::default(),
-        sent: Vec::new(),
-        known: false,
-        metrics: Arc::new(Metrics::new()),
-        waker: Some(driver.waker()),
-        parked: false,
-        in_turn: false,
-        stopping: false,
-        closed: false,
-        debug: false,
-        direct: true,
-        plain: true,
-        own_clock: false,
-        process: std::process::id(),
-        thread: 0,
-        task_factory: ptr::null_mut(),
-        no_variables: ptr::null_mut(),
-        current: ptr::null_mut(),
-        child: ptr::null_mut(),
-        calls: ptr::null_mut(),
-        record: Default::default(),
-        report_failed: false,
-        keep_tasks: false,
-        kept: Default::default(),
-    };
-    // SAFETY: the allocation is large enough for a LoopObject; its parts are written before anyone else sees it. It is tracked
-    // from its allocation on, but no collection can run between the two.
-    unsafe {
-        let alloc = (*kind).tp_alloc.unwrap_or(ffi::PyType_GenericAlloc);
-        let object = alloc(kind, 0);
-        if !object.is_null() {
-            Loop::from_object(object).fill(parts, driver);
-        }
-        object
-    }
-}
-
-/// Everything that the loop holds, taken out of it: what is released may come back to an empty loop.
-fn take_all(parts: &mut Parts) -> Vec<*mut ffi::PyObject> {
-    let mut all: Vec<*mut ffi::PyObject> =
-        parts.agenda.drain().map(|ready| ready.object()).collect();
-    all.extend(parts.timers.drain().map(|ready| ready.object()));
-    all.extend(
-        parts
-            .outbox
-            .take()
-            .into_iter()
-            .map(|object| object.as_ptr()),
-    );
-    for slot in parts.descriptors.take() {
-        all.extend(slot.held().into_iter().filter(|object| !object.is_null()));
-    }
-    all.extend(parts.kept.take().iter());
-    all
-}
-
-unsafe extern "C" fn traverse(
-    object: *mut ffi::PyObject,
-    visit: ffi::visitproc,
-    arg: *mut c_void,
-) -> c_int {
-    // SAFETY: the collector calls this on a live instance, with no borrow of its parts alive: borrows end before Python runs.
-    unsafe {
-        let kind = ffi::Py_TYPE(object);
-        let mut result = visit(kind.cast(), arg);
-        let parts = Loop::from_object(object).parts();
-        for ready in parts.agenda.iter().chain(parts.timers.iter()) {
-            if result == 0 {
-                result = crate::handle::visit_held(ready.object(), visit, arg);
-            }
-        }
-        let unsent = parts.outbox.iter().map(|object| object.as_ptr());
-        let watched = parts.descriptors.iter().flat_map(|(_, slot)| slot.held());
-        let files = parts.files.iter();
-        let kept = parts.kept.iter();
-        for held in unsent.chain(watched).chain(files).chain(kept).chain([
-            parts.task_factory,
-            parts.no_variables,
-            parts.current,
-            parts.child,
-        ]) {
-            if result == 0 && !held.is_null() {
-                result = visit(held, arg);
-            }
-        }
-        result
-    }
-}
-
-unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {
-    // SAFETY: what is taken out is released only after the parts are empty of it.
-    unsafe {
-        let files = crate::files::ground(Loop::from_object(object));
-        let parts = Loop::from_object(object).parts();
-        let all = take_all(parts);
-        let others = [
-            &mut parts.task_factory,
-            &mut parts.no_variables,
-            &mut parts.current,
-            &mut parts.child,
-        ]
-        .map(|field| std::mem::replace(field, ptr::null_mut()));
-        for held in all {
-            crate::handle::leave_agenda(held);
-        }
-        for held in others {
-            ffi::Py_XDECREF(held);
-        }
-        drop(files);
-    }
-    0
-}
-
-unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
-    // SAFETY: the last reference is gone; the parts are emptied, then dropped once, then the memory is freed.
-    unsafe {
-        let kind = ffi::Py_TYPE(object);
-        ffi::PyObject_GC_UnTrack(object.cast());
-        watchdog::forget(Loop::from_object(object));
-        clear(object);
-        Loop::from_object(object).empty();
-        let free = (*kind).tp_free.unwrap_or(ffi::PyObject_GC_Del);
-        free(object.cast());
-        ffi::Py_DECREF(kind.cast());
-    }
-}
 
 unsafe extern "C" fn run(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance, which the reference keeps alive while it runs.
@@ -218,25 +58,6 @@ unsafe extern "C" fn wake(object: *mut ffi::PyObject, _: *mut ffi::PyObject) -> 
         if let Some(waker) = &Loop::from_object(object).parts().waker {
             waker.wake();
         }
-        answer::none(Ok(()))
-    }
-}
-
-/// `_release()`: lets go of all that waits and gives the loop's descriptors back, for `close()`.
-unsafe extern "C" fn release(
-    object: *mut ffi::PyObject,
-    _: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls this on an instance; the parts are empty before anything is released.
-    unsafe {
-        let loop_ = Loop::from_object(object);
-        let files = crate::files::ground(loop_);
-        let parts = loop_.parts();
-        loop_.close_driver();
-        for held in take_all(parts) {
-            crate::handle::leave_agenda(held);
-        }
-        drop(files);
         answer::none(Ok(()))
     }
 }
@@ -371,7 +192,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
         noargs(c"_metrics", measured::metrics, measured::DOC),
         noargs(
             c"_release",
-            release,
+            life::release,
             c"_release($self, /)\n--\n\nLet go of all that waits.",
         ),
         noargs(
@@ -412,10 +233,10 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
                 ffi::Py_tp_doc,
                 c"The native part of rondeau.EventLoop.".as_ptr() as *mut c_void,
             ),
-            (ffi::Py_tp_new, new as *mut c_void),
-            (ffi::Py_tp_dealloc, dealloc as *mut c_void),
-            (ffi::Py_tp_traverse, traverse as *mut c_void),
-            (ffi::Py_tp_clear, clear as *mut c_void),
+            (ffi::Py_tp_new, life::new as *mut c_void),
+            (ffi::Py_tp_dealloc, life::dealloc as *mut c_void),
+            (ffi::Py_tp_traverse, life::traverse as *mut c_void),
+            (ffi::Py_tp_clear, life::clear as *mut c_void),
             (ffi::Py_tp_setattro, overrides::set_attribute as *mut c_void),
             (ffi::Py_tp_methods, methods),
             (ffi::Py_tp_getset, attributes),

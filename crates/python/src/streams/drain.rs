@@ -5,7 +5,8 @@
 
 use super::protocol::{ProtocolRef, initialised};
 use super::reader::ReaderRef;
-use super::reads::{begin, check_exception, new_future, raise_again};
+use super::reads::{begin, check_exception, raise_again};
+use super::waiter::new_future;
 use super::waiting::{ARGUMENT, From, SUBJECT, Step, kind};
 use super::writer::WriterRef;
 use crate::coroutine::CoroRef;

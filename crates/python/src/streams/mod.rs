@@ -18,6 +18,7 @@ mod protocol;
 mod reader;
 mod reads;
 mod until;
+mod waiter;
 mod waiting;
 mod writer;
 

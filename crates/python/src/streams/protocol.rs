@@ -8,7 +8,7 @@
 use super::door::{door, overrides_nothing};
 use super::feed;
 use super::reader::{given_loop, set};
-use super::reads::new_future;
+use super::waiter::new_future;
 use crate::door as core_door;
 use crate::ffi::{
     Python, Raised, answer,

@@ -1,17 +1,15 @@
-//! `read` and `readexactly`, and how a read waits for data. `until` has the reads that look for a separator.
+//! `read` and `readexactly`, and what every read begins with. `until` has those that look for a separator.
 //!
 //! Each does at its first resumption what asyncio's coroutine does at its first step, in the same order: checks, then the buffer,
 //! then the waiter.
 
-use super::door::{assertion, door};
-use super::feed::{maybe_resume, resume as resume_transport};
+use super::door::door;
+use super::feed::maybe_resume;
 use super::reader::{ReaderRef, served};
+use super::waiter::{wait, waited};
 use super::waiting::{From, GATHERED, SUBJECT, Step, kind};
 use crate::coroutine::{self, CoroRef, Kind};
-use crate::ffi::{Python, Raised, args::Args, args::raise, names::names, owned::Owned};
-use crate::future::{self, Purpose};
-use crate::native_loop::Loop;
-use crate::recorder;
+use crate::ffi::{Python, Raised, args::Args, args::raise, owned::Owned};
 use pyo3_ffi as ffi;
 use std::ffi::CStr;
 use std::ptr;
@@ -90,85 +88,6 @@ pub unsafe fn raise_again(exception: Owned) -> Raised {
             );
         }
         Raised
-    }
-}
-
-/// The waiter of a read named `function`: what asyncio's `_wait_for_data` does before it awaits.
-#[inline]
-pub unsafe fn wait(reader: ReaderRef, function: &CStr) -> Python<Step> {
-    // SAFETY: each borrow ends before Python code runs.
-    unsafe {
-        if !reader.get().waiter.is_null() {
-            return Err(somebody_waits(function));
-        }
-        if reader.get().eof {
-            assertion("_wait_for_data after EOF")?;
-        }
-        if reader.get().paused {
-            // Waiting while it is paused would be for ever.
-            resume_transport(reader)?;
-        }
-        let waiter = new_future(reader.get().loop_, reader.get().direct, Purpose::SocketRead)?;
-        if recorder::is_on() {
-            recorder::waits_for_peer(waiter.as_ptr(), reader.get().transport);
-        }
-        super::reader::set(&raw mut reader.get().waiter, waiter.clone().into_ptr());
-        Ok(Step::Await(waiter))
-    }
-}
-
-#[cold]
-unsafe fn somebody_waits(function: &CStr) -> Raised {
-    // SAFETY: one %s, one C string.
-    unsafe {
-        ffi::PyErr_Format(
-            ffi::PyExc_RuntimeError,
-            c"%s() called while another coroutine is already waiting for incoming data".as_ptr(),
-            function.as_ptr(),
-        );
-    }
-    Raised
-}
-
-/// `loop.create_future()`.
-///
-/// # Safety
-/// The loop lives; `direct` says that it is a native one.
-#[inline]
-pub unsafe fn new_future(
-    loop_: *mut ffi::PyObject,
-    direct: bool,
-    purpose: Purpose,
-) -> Python<Owned> {
-    // SAFETY: the caller's contract.
-    unsafe {
-        if direct {
-            return Owned::new(future::new_for(Loop::from_object(loop_), purpose));
-        }
-        let loop_ = Owned::from_borrowed(loop_);
-        Owned::new(ffi::PyObject_CallMethodNoArgs(
-            loop_.as_ptr(),
-            names().create_future,
-        ))
-    }
-}
-
-/// After the wait: nobody waits any more. Err where the wait raised.
-#[inline]
-pub unsafe fn waited(reader: ReaderRef, from: &From) -> Python<()> {
-    // SAFETY: the waiter's reference is ours once taken.
-    unsafe {
-        match from {
-            From::Start => {}
-            From::Value => super::reader::set(&raw mut reader.get().waiter, ptr::null_mut()),
-            From::Exception => {
-                crate::errors::keeping_raised(|| {
-                    super::reader::set(&raw mut reader.get().waiter, ptr::null_mut());
-                });
-                return Err(Raised);
-            }
-        }
-        Ok(())
     }
 }
 

@@ -7,8 +7,9 @@ use super::door::{StreamsDoor, door};
 use super::feed::maybe_resume;
 use super::reader::{ReaderRef, served};
 use super::reads::{
-    begin, check_exception, incomplete, one_argument, others, raise_again, reader_of, wait, waited,
+    begin, check_exception, incomplete, one_argument, others, raise_again, reader_of,
 };
+use super::waiter::{wait, waited};
 use super::waiting::{ARGUMENT, From, Step, kind};
 use crate::coroutine::CoroRef;
 use crate::ffi::{Python, Raised, args::Args, args::raise, compat, owned::Owned};

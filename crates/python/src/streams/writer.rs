@@ -4,7 +4,7 @@
 //! rare (`start_tls`, `repr`, `__del__`) is asyncio's own, on the same attributes.
 
 use super::reader::set;
-use super::reads::new_future;
+use super::waiter::new_future;
 use crate::ffi::{
     Python, Raised, answer,
     args::{Args, raise},

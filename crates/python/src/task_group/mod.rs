@@ -8,8 +8,10 @@
 
 mod enter_exit;
 mod object;
+mod tasks;
 
-pub use object::{child_done, is_group};
+pub use object::is_group;
+pub use tasks::child_done;
 
 use crate::door::{attribute, import};
 use crate::ffi::Python;
@@ -19,6 +21,7 @@ use pyo3_ffi as ffi;
 pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     let asyncios = attribute(&import(c"asyncio.taskgroups")?, c"TaskGroup")?;
     enter_exit::init(&asyncios)?;
-    let methods = [enter_exit::AENTER, enter_exit::AEXIT];
+    tasks::init(&asyncios)?;
+    let methods = [enter_exit::AENTER, enter_exit::AEXIT, tasks::CREATE_TASK];
     object::init(module, &asyncios, methods)
 }

@@ -1,40 +1,20 @@
-//! `Barrier`: so many tasks meet, and go on together.
-//!
-//! asyncio's code step by step, on a native condition: whoever comes takes the condition's lock, waits while those before are leaving, is counted,
-//! and waits until the last one comes. Native while the condition is a native one that nothing was done to; else
-//! asyncio's own code acts on the same fields. Its states are members of asyncio's enumeration, which is what `_state` shows.
-//!
-//! Rejected: asyncio's code on the native condition (three frames and a lambda for each wait).
+//! What a barrier's coroutines do, step by step: each takes the condition's lock, and waits on the condition.
 
-use super::calls::{THIS, called_plainly, coroutine_for, none, plain_call};
-use super::class;
-use super::condition;
-use super::fields::{Place, plain_int};
-use super::known::{Description, known};
-use super::lock;
-use super::method::{self, Method, method};
-use super::primitive::Primitive;
+use super::state::{self, BROKEN, DRAINING, FILLING, RESETTING, broken, is, kind};
 use crate::coroutine::{self, CoroRef, Kind, Sent};
-use crate::door::{attribute, import};
-use crate::ffi::{
-    Python, Raised,
-    args::{Args, raise},
-    compat,
-    gil::GilCell,
-    owned::Owned,
-};
+use crate::ffi::{Python, Raised, args::Args, compat, owned::Owned};
+use crate::sync::calls::{THIS, called_plainly, coroutine_for, none};
+use crate::sync::condition;
+use crate::sync::lock;
+use crate::sync::method::{self, Method, method};
+use crate::sync::primitive::Primitive;
 use pyo3_ffi as ffi;
-use std::ptr;
 
-known!();
-
-/// asyncio's `_BarrierState`, in the order of the constants below, and its BrokenBarrierError.
-static STATES: GilCell<[*mut ffi::PyObject; 5]> = GilCell::new([ptr::null_mut(); 5]);
-const FILLING: usize = 0;
-const DRAINING: usize = 1;
-const RESETTING: usize = 2;
-const BROKEN: usize = 3;
-const BROKEN_ERROR: usize = 4;
+method!(Wait, c"wait", kind, wait);
+method!(Enter, c"__aenter__", kind, enter);
+method!(Exit, c"__aexit__", kind, exit);
+method!(Reset, c"reset", kind, reset);
+method!(Abort, c"abort", kind, abort);
 
 /// Where a coroutine keeps what it awaits inside, and the condition.
 const INSIDE: usize = 1;
@@ -47,37 +27,11 @@ const BLOCKED: u8 = 3;
 const FILLS: u8 = 4;
 const WAITS: u8 = 5;
 
-method!(Init, c"__init__", kind, init_);
-method!(Wait, c"wait", kind, wait);
-method!(Enter, c"__aenter__", kind, enter);
-method!(Exit, c"__aexit__", kind, exit);
-method!(Reset, c"reset", kind, reset);
-method!(Abort, c"abort", kind, abort);
-
 static WAIT: Kind = Kind::new(c"wait", c"Barrier.wait", waiting::<Wait>);
 static ENTER: Kind = Kind::new(c"__aenter__", c"Barrier.__aenter__", waiting::<Enter>);
 static EXIT: Kind = Kind::new(c"__aexit__", c"Barrier.__aexit__", exiting);
 static RESET: Kind = Kind::new(c"reset", c"Barrier.reset", changing::<Reset>);
 static ABORT: Kind = Kind::new(c"abort", c"Barrier.abort", changing::<Abort>);
-
-unsafe fn init_(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
-    // SAFETY: the primitive lives; what is released may run a finalizer, after which the fields are written.
-    unsafe {
-        if !plain_call(call, 1) || this.mode()?.is_none() {
-            return Ok(None);
-        }
-        let parties = match plain_int(call.positional[0]) {
-            Some(parties) if parties >= 1 => parties,
-            _ => return Ok(None),
-        };
-        let condition = condition::make()?;
-        this.set(&raw mut this.cell().inner, condition.into_ptr());
-        set_state(this, FILLING);
-        let cell = this.cell();
-        (cell.limit, cell.number) = (parties, 0);
-        Ok(Some(none()))
-    }
-}
 
 unsafe fn wait(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
     // SAFETY: the primitive lives.
@@ -116,26 +70,6 @@ unsafe fn acts(this: Primitive) -> Python<Option<(Primitive, Primitive)>> {
         let condition = Primitive::of(inner);
         Ok(condition::acts(condition)?.map(|lock| (condition, lock)))
     }
-}
-
-#[inline]
-unsafe fn is(this: Primitive, state: usize) -> bool {
-    // SAFETY: the primitive lives.
-    unsafe { this.cell().finished == STATES.get()[state] }
-}
-
-unsafe fn set_state(this: Primitive, state: usize) {
-    // SAFETY: the primitive lives; the states live for good, and one that a program has put there may run a finalizer.
-    unsafe {
-        let state = Owned::from_borrowed(STATES.get()[state]);
-        this.set(&raw mut this.cell().finished, state.into_ptr());
-    }
-}
-
-#[cold]
-unsafe fn broken(message: &str) -> Raised {
-    // SAFETY: the exception's class lives.
-    unsafe { raise(STATES.get()[BROKEN_ERROR], message) }
 }
 
 /// `self._cond.notify_all()`.
@@ -305,7 +239,7 @@ unsafe fn come(coro: CoroRef, this: Primitive, condition: Primitive) -> Python<b
         cell.number += 1;
         let last = cell.number == cell.limit;
         if last {
-            set_state(this, DRAINING);
+            state::set(this, DRAINING);
             notify_all(condition)?;
         }
         Ok(last)
@@ -334,7 +268,7 @@ unsafe fn gone(this: Primitive, condition: Primitive, sent: Python<Sent>) -> Pyt
                 return Ok(());
             }
             if is(this, RESETTING) || is(this, DRAINING) {
-                set_state(this, FILLING);
+                state::set(this, FILLING);
             }
             notify_all(condition)
         });
@@ -387,49 +321,12 @@ unsafe fn change<M: Method>(this: Primitive) -> Python<()> {
     // SAFETY: as above.
     unsafe {
         if M::NAME == Abort::NAME {
-            set_state(this, BROKEN);
+            state::set(this, BROKEN);
         } else if this.cell().number <= 0 {
-            set_state(this, FILLING);
+            state::set(this, FILLING);
         } else if !is(this, RESETTING) {
-            set_state(this, RESETTING);
+            state::set(this, RESETTING);
         }
         Ok(())
     }
-}
-
-/// Makes the class and adds it to the module.
-pub fn init(module: *mut ffi::PyObject) -> Python<()> {
-    let states = class::asyncios(c"asyncio.locks", c"_BarrierState")?;
-    let names = [c"FILLING", c"DRAINING", c"RESETTING", c"BROKEN"];
-    for (index, name) in names.into_iter().enumerate() {
-        // SAFETY: the import runs alone.
-        unsafe { STATES.get()[index] = attribute(&states, name)?.into_ptr() };
-    }
-    let error = attribute(&import(c"asyncio.exceptions")?, c"BrokenBarrierError")?;
-    // SAFETY: the import runs alone.
-    unsafe { STATES.get()[BROKEN_ERROR] = error.into_ptr() };
-    let described = Description {
-        module: c"asyncio.locks",
-        name: c"Barrier",
-        native: c"rondeau._core._Barrier",
-        new,
-        fields: vec![
-            (c"_loop", Place::Loop),
-            (c"_cond", Place::Inner),
-            (c"_parties", Place::Limit),
-            (c"_state", Place::State),
-            (c"_count", Place::Number),
-        ],
-        methods: vec![
-            method::of::<Init>(),
-            method::of::<Wait>(),
-            method::of::<Enter>(),
-            method::of::<Exit>(),
-            method::of::<Reset>(),
-            method::of::<Abort>(),
-        ],
-        counted_on: vec!["wait", "_block", "_release", "_wait", "_exit"],
-        derived: Vec::new(),
-    };
-    KNOWN.publish(module, described)
 }
