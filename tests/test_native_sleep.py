@@ -48,7 +48,8 @@ def test_sleepers_wake_in_order_of_time_and_then_of_call(compare_native):
             await aio.sleep(delay)
             note(name)
 
-        delays = [0.004, 0.002, 0, 0.002, 0.003, 0, 0.001]
+        # Far enough apart for all of them to have begun before the first one ends, on a slow machine too.
+        delays = [0.4, 0.2, 0, 0.2, 0.3, 0, 0.1]
         await aio.gather(*(sleeper(number, delay) for number, delay in enumerate(delays)))
 
     assert compare_native(body)[:2] == [2, 5]
