@@ -30,7 +30,8 @@ extern void PyMem_SetAllocator(int domain, PyMemAllocatorEx *allocator);
 static const char *const spared[] = {
     "PyFunction_NewWithQualName", /* 3.13.0 crashes: `def` releases what it has not filled in yet. */
     "PyCell_New",                 /* 3.11 keeps what the frame of the function held that has the cell. */
-    "_PyEval_FrameClearAndPop",   /* Forgets the exception that is on its way: "Nothing we can do about it". */
+    "_PyEval_FrameClearAndPop",   /* Forgets the exception that is on its way: "Nothing we can do about it". Up to 3.12 it has no name
+                                     that can be looked up: memory.py knows by memory_in() what is left then. */
 };
 
 enum { DOMAINS = 3, DEPTH = 32, NEAR = 8 };
@@ -41,6 +42,16 @@ static long count, first, last;
 static int fired, depth;
 static void *stack[DEPTH];
 
+/* Whether one of the nearest callers has this name. */
+static int is_in(void *const *here, int found, const char *name)
+{
+    for (int frame = 0; frame < found && frame < NEAR; frame++) {
+        Dl_info known;
+        if (dladdr(here[frame], &known) && known.dli_sname && !strcmp(known.dli_sname, name)) return 1;
+    }
+    return 0;
+}
+
 static int strikes(void)
 {
     if (!armed) return 0;
@@ -48,12 +59,8 @@ static int strikes(void)
     if (index < first || index >= last) return 0;
     void *here[DEPTH];
     int found = backtrace(here, DEPTH);
-    for (int frame = 0; frame < found && frame < NEAR; frame++) {
-        Dl_info known;
-        if (!dladdr(here[frame], &known) || !known.dli_sname) continue;
-        for (size_t name = 0; name < sizeof spared / sizeof *spared; name++)
-            if (!strcmp(known.dli_sname, spared[name])) return 0;
-    }
+    for (size_t name = 0; name < sizeof spared / sizeof *spared; name++)
+        if (is_in(here, found, spared[name])) return 0;
     if (!fired++) memcpy(stack, here, sizeof here), depth = found;
     return 1;
 }
@@ -105,4 +112,5 @@ void memory_arm(long from, long to)
 void memory_disarm(void) { armed = 0; }
 long memory_count(void) { return count; }
 int memory_fired(void) { return fired; }
+int memory_in(const char *name) { return is_in(stack, depth, name); }
 void memory_tell(int fd) { backtrace_symbols_fd(stack, depth, fd); }
