@@ -6,6 +6,7 @@ import gc
 import io
 import os
 import stat
+import tracemalloc
 import warnings
 
 import pytest
@@ -171,6 +172,64 @@ def test_lanes_take_turns(run, tmp_path):
         return ended.index("modest")
 
     assert run(main()) < 1000
+
+
+def test_large_reads_take_turns(run, tmp_path):
+    """Many large reads at once hold the memory of a few, keep no small one waiting, and each gets its own bytes."""
+    size, files = 1 << 20, 64
+    paths = [tmp_path / str(number) for number in range(files)]
+    for number, path in enumerate(paths):
+        path.write_bytes(bytes([number]) * size)
+
+    async def main():
+        opened = [await _core.file_open(path, os.O_RDONLY, 0) for path in paths]
+        ended = []
+
+        async def read(number, size):
+            data = await opened[number].read(size, 0)
+            assert data == bytes([number]) * size
+            ended.append(size)
+
+        tasks = [asyncio.create_task(read(number, size)) for number in range(files)]
+        tasks.append(asyncio.create_task(read(0, 16)))
+        await asyncio.sleep(0)
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        await asyncio.gather(*tasks)
+        _, peak = tracemalloc.get_traced_memory()
+        for file in opened:
+            await file.close()
+        return ended.index(16), (peak - before) / size
+
+    tracemalloc.start()
+    try:
+        place, held = run(main())
+    finally:
+        tracemalloc.stop()
+    assert place < files // 2
+    # Two for each core, at least four, and those that tasks look at.
+    assert held < max(4, 2 * (os.cpu_count() or 1)) + 8
+
+
+def test_large_reads_that_are_cancelled_in_their_lane(run, tmp_path):
+    path = tmp_path / "stock"
+    path.write_bytes(b"x" * (1 << 20))
+
+    async def main():
+        file = await _core.file_open(path, os.O_RDONLY, 0)
+        tasks = [asyncio.create_task(read(file)) for _ in range(200)]
+        await asyncio.sleep(0)
+        for task in tasks[::2]:
+            task.cancel()
+        came = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(one, asyncio.CancelledError) for one in came[::2])
+        assert came[1::2] == [1 << 20] * 100
+        await file.close()
+
+    async def read(file):
+        return len(await file.read(1 << 20, 0))
+
+    run(main())
 
 
 @pytest.mark.parametrize("turns", range(4))

@@ -34,6 +34,7 @@ ORDER = (
     "file_random_reads",
     "file_lines",
     "file_small",
+    "file_large",
     "file_sequential",
     "file_stall",
     "threadsafe",

@@ -7,24 +7,17 @@ and an executor's inherit the core, and would have to share it with the loop whi
 import asyncio
 import os
 import tempfile
-import time
-from pathlib import Path
 
 import aiofiles
 import rondeau
 
 from harness.process import on_all_cores
+from harness.stalls import longest_stall
 from harness.ways import on_rondeau
 from harness.workload import Meter, Timed
 
-TICK = 0.001
 FILES = 64
 PIECE = 1 << 20
-
-
-def waited() -> float:
-    """How long this thread was ready to run and had no core, in seconds: on a busy machine that is no fault of the loop's."""
-    return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
 
 
 async def body(count: int, meter: Meter) -> None:
@@ -35,7 +28,6 @@ async def body(count: int, meter: Meter) -> None:
 async def measure(count: int, meter: Meter) -> None:
     data = os.urandom(PIECE)
     ours = on_rondeau()
-    worst = worst_on_core = 0.0
     with tempfile.TemporaryDirectory() as folder:
 
         async def write(number: int) -> None:
@@ -50,24 +42,10 @@ async def measure(count: int, meter: Meter) -> None:
                     await file.flush()
                     await asyncio.to_thread(os.fsync, file.fileno())
 
-        async def watch() -> None:
-            nonlocal worst, worst_on_core
-            while True:
-                due, queued = time.perf_counter() + TICK, waited()
-                await asyncio.sleep(TICK)
-                late = time.perf_counter() - due
-                worst = max(worst, late)
-                worst_on_core = max(worst_on_core, late - (waited() - queued))
-
-        watching = asyncio.create_task(watch())
-        await asyncio.sleep(5 * TICK)
-        with meter:
-            for _ in range(0, count, FILES):
-                await asyncio.gather(*map(write, range(FILES)))
-        watching.cancel()
-        await asyncio.wait([watching])
-    meter.figure("longest stall", "ms", worst * 1000)
-    meter.figure("longest stall but for waiting for a core", "ms", worst_on_core * 1000)
+        async with longest_stall(meter):
+            with meter:
+                for _ in range(0, count, FILES):
+                    await asyncio.gather(*map(write, range(FILES)))
 
 
 WORKLOAD = Timed(

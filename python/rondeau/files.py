@@ -85,18 +85,19 @@ async def read_bytes(path: Path) -> bytes:
     if isinstance(came, bytes):
         return came
     head, file, size = came
+    pieces = [head] if head else []
     try:
-        pieces = [head]
         offset = len(head)
-        # What a large file has left is read where it is to be in the end; one byte more finds the end.
-        while piece := await file.read(max(size - offset, 0) + 1, None):
+        # One byte more than there should be finds the end. A large read at an offset is not the loop's to copy; what says no
+        # size (a pipe, /proc) has none.
+        while piece := await file.read(max(size - offset, 0) + 1, offset if size else None):
             pieces.append(piece)
             offset += len(piece)
     except BaseException:
         file.drop()
         raise
     await file.close()
-    return b"".join(pieces)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 async def read_text(path: Path, encoding: str | None = None, errors: str | None = None, newline: str | None = None) -> str:

@@ -9,7 +9,7 @@ use std::ffi::CString;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// More than this is left to the caller, who reads the rest where it is to be in the end.
+/// More than this is left to the caller, who reads it where it is to be in the end: a copy from here to there would be the loop's.
 const ONE_JOB: usize = 256 * 1024;
 
 fn open(path: &CString, flags: i32, mode: u32) -> Result<OwnedFd, Errno> {
@@ -61,15 +61,20 @@ fn close(fd: OwnedFd) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Reads a whole file: gives [`Made::Bytes`], or [`Made::Begun`] for one that is larger than 256 KiB.
+/// Reads a whole file: gives [`Made::Bytes`], or [`Made::Begun`] for one that is larger than 256 KiB, with nothing read where the file
+/// says so itself.
 #[must_use]
 pub fn read_whole(path: CString) -> Op {
     op(move || {
         let fd = open(&path, libc::O_RDONLY, 0)?;
         let size = stat(&fd)?.st_size.max(0) as u64;
+        if size > ONE_JOB as u64 {
+            let head = Vec::new();
+            return Ok(made(Made::Begun { head, fd, size }));
+        }
         // One byte more than there should be finds the end with the same read; /proc says 0 for what is not empty.
         let room = if size == 0 { 4096 } else { size as usize + 1 };
-        let mut bytes = Vec::with_capacity(room.min(ONE_JOB));
+        let mut bytes = Vec::with_capacity(room);
         loop {
             if bytes.len() == bytes.capacity() {
                 if bytes.len() >= ONE_JOB {

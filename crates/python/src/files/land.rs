@@ -27,21 +27,27 @@ use std::time::{Duration, Instant};
 pub unsafe fn pump(loop_: Loop) -> Python<()> {
     // SAFETY: each borrow ends before Python code can run.
     unsafe {
-        while let Some(driver) = loop_.driver_mut() {
-            driver.flush();
-            let Some(done) = driver.reap() else {
-                return Ok(());
-            };
+        let Some(driver) = loop_.driver_mut() else {
+            return Ok(());
+        };
+        driver.flush();
+        while let Some(done) = loop_.driver_mut().and_then(|driver| driver.reap()) {
             land(loop_, done)?;
-            while let Some(next) = loop_.parts().files.next() {
-                let next = Owned::from_owned(next);
-                let operation = Operation::from_object(next.as_ptr());
-                if operation.fields().progress == Progress::Queued
-                    && submit(loop_, operation).is_err()
-                {
+        }
+        // Only now, and not for each that landed: the tasks shall look at what came before more memory is filled.
+        let mut begun = false;
+        while let Some(next) = loop_.parts().files.next() {
+            let next = Owned::from_owned(next);
+            let operation = Operation::from_object(next.as_ptr());
+            if operation.fields().progress == Progress::Queued {
+                begun = true;
+                if submit(loop_, operation).is_err() {
                     fail(operation)?;
                 }
             }
+        }
+        if begun && let Some(driver) = loop_.driver_mut() {
+            driver.flush();
         }
     }
     Ok(())

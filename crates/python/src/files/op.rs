@@ -113,13 +113,14 @@ impl Operation {
             check_process(loop_)?;
             let fields = self.fields();
             fields.loop_ = running.into_ptr();
-            if loop_.parts().files.has_room() {
+            let large = fields.request.as_ref().is_some_and(Request::is_large_read);
+            if loop_.parts().files.has_room(large) {
                 return submit(loop_, self);
             }
             fields.progress = Progress::Queued;
             let key = fields.owner as usize;
             ffi::Py_INCREF(self.object());
-            loop_.parts().files.queue(key, self.object());
+            loop_.parts().files.queue(key, self.object(), large);
         }
         Ok(())
     }
@@ -310,6 +311,7 @@ pub unsafe fn submit(loop_: Loop, operation: Operation) -> Python<()> {
         let Some(request) = fields.request.as_mut() else {
             return Ok(());
         };
+        let large = request.is_large_read();
         let Some((op, target)) = request.op(done)? else {
             return land::nothing_to_do(operation);
         };
@@ -317,7 +319,7 @@ pub unsafe fn submit(loop_: Loop, operation: Operation) -> Python<()> {
             return check_open(loop_);
         };
         ffi::Py_INCREF(operation.object());
-        let index = loop_.parts().files.board(operation.object());
+        let index = loop_.parts().files.board(operation.object(), large);
         let fields = operation.fields();
         fields.id = Some(driver.submit(op, index.into()));
         fields.progress = Progress::Flying;

@@ -97,7 +97,20 @@ pub enum Request {
     Work(Option<Op>, Option<Export>),
 }
 
+/// A read of more than this is a large one, for the kernel's threads to copy.
+const LARGE: usize = 64 * 1024;
+
 impl Request {
+    /// Whether it is a large read at an offset: a stream's waits for what comes, and may wait for ever.
+    #[inline]
+    pub fn is_large_read(&self) -> bool {
+        matches!(
+            self,
+            Request::Read { count, offset: Some(_), .. } | Request::ReadInto { count, offset: Some(_), .. }
+                if *count > LARGE
+        )
+    }
+
     /// The driver's form of what is still to be done behind `done` bytes, and the bytes object that it fills. None: there is nothing to do.
     ///
     /// # Safety
