@@ -148,6 +148,11 @@ def test_importing_loads_little_more_than_asyncio():
     }
 
 
+@pytest.mark.parametrize("name", ["aiofiles", "files", "testing"])
+def test_a_module_is_there_when_it_is_asked_for(name):
+    assert python("-c", f"import rondeau\nprint(rondeau.{name}.__name__, {name!r} in dir(rondeau))") == f"rondeau.{name} True\n"
+
+
 @pytest.fixture(autouse=True)
 def policies_may_be_asked_for():
     with warnings.catch_warnings():

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from asyncio import transports as transports
     from typing import Any
 
+    from . import aiofiles as aiofiles
+    from . import files as files
+    from . import testing as testing
     from ._input import ainput as ainput
     from ._input import stdin as stdin
     from ._instruments import metrics as metrics
@@ -82,6 +85,9 @@ _OWN = {
     "watch": "_watch",
 }
 
+# The same of modules.
+_MODULES = ("aiofiles", "files", "testing")
+
 # EventLoopPolicy is left out on purpose: `from rondeau import *` must not fail once Python has no policies.
 __all__ = ["EventLoop", "Runner", "install", "new_event_loop", "run", "uninstall"]
 __all__ += [name for name in asyncio.__all__ if name not in __all__]
@@ -113,6 +119,8 @@ if not TYPE_CHECKING:  # Or a misspelt name would have a type.
         elif name in _OWN:
             value = globals()[name] = getattr(_import(f"rondeau.{_OWN[name]}"), name)
             return value
+        elif name in _MODULES:
+            return _import(f"rondeau.{name}")  # Which sets the name here.
         elif name in native.NATIVE and name in vars(asyncio):
             value = globals()[name] = native.form(name)
             return value
@@ -129,4 +137,4 @@ if not TYPE_CHECKING:  # Or a misspelt name would have a type.
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_OWN, *(name for name in vars(asyncio) if not name.startswith("_"))})
+    return sorted({*globals(), *__all__, *_OWN, *_MODULES, *(name for name in vars(asyncio) if not name.startswith("_"))})
