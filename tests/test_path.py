@@ -310,6 +310,8 @@ def test_copies(run, tmp_path):
         folder = Path(tmp_path)
         copied = await (folder / "file").copy(folder / "copy")
         assert (await copied.read_bytes(), stat.S_IMODE((await copied.stat()).st_mode)) == (b"soup\r\n", 0o751)
+        await copied.chmod(0o600)
+        assert stat.S_IMODE((await (await (folder / "file").copy(copied)).stat()).st_mode) == 0o751
         os.utime(folder / "file", (1, 2))
         await (folder / "file").copy(str(copied), preserve_metadata=True)
         assert (await copied.stat()).st_mtime == 2
@@ -375,6 +377,68 @@ def test_write_atomic(run, tmp_path):
         assert os.listdir(tmp_path) == ["menu"]
 
     run(main())
+
+
+def test_what_a_killed_atomic_write_left_is_in_nobodys_way(run, tmp_path):
+    """A process of the same number, as in a container that was started again, left the very name that is tried first."""
+
+    async def main():
+        path = Path(tmp_path) / "menu"
+        await path.write_atomic("soup")
+        # The number goes on from there; each name may be taken.
+        left = [tmp_path / f".menu.{os.getpid()}-{number}" for number in range(200)]
+        for each in left:
+            each.touch()
+        await path.write_atomic("roast")
+        assert await path.read_text() == "roast"
+        assert sorted(tmp_path.iterdir()) == sorted([*left, tmp_path / "menu"])
+
+    run(main())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_an_atomic_write_keeps_the_owner(run, tmp_path):
+    async def main():
+        path = Path(tmp_path) / "menu"
+        await path.write_text("soup")
+        os.chown(path, 12, 34)
+        await path.chmod(0o6750)
+        await path.write_atomic("roast")
+        known = await path.stat()
+        assert (known.st_uid, known.st_gid, stat.S_IMODE(known.st_mode)) == (12, 34, 0o6750)
+
+    run(main())
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_holes_stay_holes_in_a_copy(tmp_path, other):
+    """On the same file system and, where there is another one, onto that."""
+    source = tmp_path / "holes"
+    with open(source, "wb") as file:
+        file.write(b"soup")
+        file.seek(64 << 20)
+        file.write(b"roast" * 100_000)
+        file.truncate(200 << 20)
+    if source.stat().st_blocks * 512 > 100 << 20:
+        pytest.skip("this file system has no holes")
+    folder = pathlib.Path("/dev/shm") if other else tmp_path
+    target = folder / f"copy-{os.getpid()}"
+    if not folder.is_dir():
+        pytest.skip("no other file system")
+
+    async def main():
+        await Path(source).copy(target)
+
+    try:
+        rondeau.run(main())
+        assert target.stat().st_size == 200 << 20
+        assert target.stat().st_blocks * 512 < 2 << 20
+        with open(target, "rb") as file:
+            assert file.read(5) == b"soup\0"
+            file.seek(64 << 20)
+            assert file.read(500_001) == b"roast" * 100_000 + b"\0"
+    finally:
+        target.unlink()
 
 
 def test_cancelled(run, tmp_path):

@@ -61,8 +61,8 @@ class Contents(PathName):
     ) -> None:
         """Write `data` whole or not at all: a reader and a crash find the old contents or the new.
 
-        A new file beside this one is written, synced and renamed, and its folder synced. An old file's mode is kept; without
-        one it is 0600. A symbolic link is replaced, and not followed.
+        A new file beside this one is written, synced and renamed, and its folder synced. An old file's mode is kept, and
+        its owner where that is allowed; without one the mode is 0600. A symbolic link is replaced, and not followed.
         """
         raw = _encoded(data, encoding, errors, newline) if isinstance(data, str) else data
         if native():
@@ -97,6 +97,18 @@ def _encoded(data: str, encoding: str | None, errors: str | None, newline: str |
     return raw.getvalue()
 
 
+def _kept(fd: int, old: os.stat_result) -> int:
+    """Give the new file the old one's owner and group where that is allowed; return the bits of its mode that may be kept."""
+    mode, new = old.st_mode, os.fstat(fd)
+    for name, owner, group, bit in (("st_gid", -1, old.st_gid, stat.S_ISGID), ("st_uid", old.st_uid, -1, stat.S_ISUID)):
+        try:
+            if getattr(new, name) != getattr(old, name):
+                os.fchown(fd, owner, group)
+        except OSError:
+            mode &= ~bit  # What runs as its owner must not run as another.
+    return mode
+
+
 def _write_atomic(path: pathlib.Path, data: Buffer) -> None:
     """In a thread, where the loop is not ours."""
     fd, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -104,7 +116,7 @@ def _write_atomic(path: pathlib.Path, data: Buffer) -> None:
         with open(fd, "wb") as file:
             file.write(data)
             if path.exists():
-                os.fchmod(fd, stat.S_IMODE(path.stat().st_mode))
+                os.fchmod(fd, stat.S_IMODE(_kept(fd, path.stat())))
             file.flush()
             os.fsync(fd)
         os.replace(beside, path)

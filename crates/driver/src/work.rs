@@ -12,7 +12,7 @@ pub use directories::{Entry, list, make_directory, remove_directory};
 pub use names::{
     access, change_mode, change_owner, link, read_link, set_times, symlink, truncate, truncate_open,
 };
-pub use whole::{Replace, copy, read_whole, write_atomic, write_whole};
+pub use whole::{Replace, copy, read_whole, write_atomic, write_atomic_owned, write_whole};
 
 use crate::errno::Errno;
 use crate::op::{Op, Output, Work};

@@ -248,6 +248,64 @@ fn an_atomic_write_keeps_the_permissions_and_leaves_nothing_beside() {
 }
 
 #[test]
+fn an_atomic_write_whose_future_was_dropped_leaves_nothing_beside() {
+    let folder = Folder::new("dropped");
+    let path = folder.join("menu");
+    rondeau::run(async {
+        fs::write_atomic(&path, "soup").await.unwrap();
+        for number in 0..20 {
+            begin_and_drop(fs::write_atomic(&path, vec![b'x'; 100_000 + number]));
+        }
+        // Behind them all, since it waits for the same threads.
+        while fs::write_atomic(&path, "roast").await.is_err() {}
+        while folder.names() != ["menu"] {
+            sleep(Duration::from_millis(1)).await;
+        }
+    });
+    let left = std::fs::read(&path).unwrap();
+    assert!(left == b"roast" || left.iter().all(|byte| *byte == b'x'));
+}
+
+#[test]
+fn an_offset_that_no_file_has_is_refused() {
+    let folder = Folder::new("offsets");
+    let path = folder.join("menu");
+    rondeau::run(async {
+        fs::write(&path, "soup").await.unwrap();
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).open(&path).await.unwrap();
+        for offset in [u64::MAX, i64::MAX as u64 + 1] {
+            let kinds = [
+                file.read_at(4, offset).await.unwrap_err().kind(),
+                file.write_at("leek", offset).await.unwrap_err().kind(),
+                file.seek(SeekFrom::Start(offset)).await.unwrap_err().kind(),
+            ];
+            assert_eq!(kinds, [ErrorKind::InvalidInput; 3]);
+        }
+        assert_eq!(file.read(9).await.unwrap(), b"soup");
+        file.close().await.unwrap();
+    });
+}
+
+#[test]
+fn holes_stay_holes_in_a_copy() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = Folder::new("holes");
+    let (source, target) = (folder.join("source"), folder.join("target"));
+    let mut file = std::fs::File::create(&source).unwrap();
+    file.write_all(b"soup").unwrap();
+    file.set_len(64 << 20).unwrap();
+    drop(file);
+    rondeau::run(async {
+        assert_eq!(fs::copy(&source, &target).await.unwrap(), 64 << 20);
+    });
+    let (from, to) = (source.metadata().unwrap(), target.metadata().unwrap());
+    assert_eq!(to.len(), 64 << 20);
+    assert!(to.blocks() <= from.blocks().max(16), "{}", to.blocks());
+    assert_eq!(&std::fs::read(&target).unwrap()[..5], b"soup\0");
+}
+
+#[test]
 fn names_and_directories() {
     let folder = Folder::new("names");
     rondeau::run(async {

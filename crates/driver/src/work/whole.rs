@@ -113,7 +113,7 @@ pub unsafe fn write_whole(path: CString, flags: i32, mode: u32, bytes: Lent) -> 
 pub struct Replace {
     /// Wait until file and directory are on the disk.
     pub sync: bool,
-    /// The permissions; None: those of the file that is replaced, or 0600.
+    /// The permissions; None: those of the file that is replaced, with its owner as far as that is allowed, or 0600.
     pub mode: Option<u32>,
 }
 
@@ -124,11 +124,27 @@ pub struct Replace {
 /// As for [`Lent::new`].
 #[must_use]
 pub unsafe fn write_atomic(path: CString, bytes: Lent, how: Replace) -> Op {
-    let bytes = Buf::Lent(bytes);
+    replace(path, Buf::Lent(bytes), how)
+}
+
+/// [`write_atomic`] of bytes that the operation owns.
+#[must_use]
+pub fn write_atomic_owned(path: CString, bytes: Vec<u8>, how: Replace) -> Op {
+    replace(path, Buf::from(bytes), how)
+}
+
+fn replace(path: CString, bytes: Buf, how: Replace) -> Op {
     op(move || {
-        let (folder, beside) = beside(&path)?;
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL;
-        let fd = open(&beside, flags, 0o600)?;
+        let mut tried = 0;
+        let (folder, beside, fd) = loop {
+            let (folder, beside) = beside(&path)?;
+            match open(&beside, flags, 0o600) {
+                // Left by a process of the same number that was killed: in a container there are few numbers.
+                Err(Errno(libc::EEXIST)) if tried < 1000 => tried += 1,
+                opened => break (folder, beside, opened?),
+            }
+        };
         let filled = fill(&path, &beside, fd, bytes.as_slice(), how);
         if filled.is_err() {
             // SAFETY: it is a C string. The first failure is the one to tell of.
@@ -152,9 +168,9 @@ fn fill(
     how: Replace,
 ) -> Result<(), Errno> {
     write_all(&fd, bytes)?;
-    let mode = match how.mode {
-        Some(mode) => Some(mode),
-        None => old_mode(path)?,
+    let mode = match (how.mode, how.mode.map_or_else(|| old(path), |_| Ok(None))?) {
+        (None, Some(old)) => Some(old.st_mode & keep_owner(&fd, &old)?),
+        (mode, _) => mode,
     };
     // SAFETY: no pointers but C strings are passed.
     unsafe {
@@ -170,14 +186,33 @@ fn fill(
     Ok(())
 }
 
-fn old_mode(path: &CString) -> Result<Option<u32>, Errno> {
+/// Gives the new file the old one's owner and group, each where that is allowed. Gives the bits of the mode that may be kept:
+/// what runs as its owner must not run as another.
+fn keep_owner(fd: &OwnedFd, old: &libc::stat64) -> Result<u32, Errno> {
+    let new = stat(fd)?;
+    let mut kept = 0o7777;
+    if new.st_gid != old.st_gid && !given(fd, u32::MAX, old.st_gid) {
+        kept &= !libc::S_ISGID;
+    }
+    if new.st_uid != old.st_uid && !given(fd, old.st_uid, u32::MAX) {
+        kept &= !libc::S_ISUID;
+    }
+    Ok(kept)
+}
+
+fn given(fd: &OwnedFd, owner: u32, group: u32) -> bool {
+    // SAFETY: no pointers are passed; u32::MAX is -1, "as it is".
+    answered(|| unsafe { libc::fchown(fd.as_raw_fd(), owner, group).into() }).is_ok()
+}
+
+fn old(path: &CString) -> Result<Option<libc::stat64>, Errno> {
     // SAFETY: a C string, and room for one stat, which all zeros is a value of.
     let told = unsafe {
         let mut stat: libc::stat64 = std::mem::zeroed();
-        answered(|| libc::stat64(path.as_ptr(), &raw mut stat).into()).map(|_| stat.st_mode)
+        answered(|| libc::stat64(path.as_ptr(), &raw mut stat).into()).map(|_| stat)
     };
     match told {
-        Ok(mode) => Ok(Some(mode)),
+        Ok(stat) => Ok(Some(stat)),
         Err(Errno(libc::ENOENT)) => Ok(None),
         Err(errno) => Err(errno),
     }
@@ -205,7 +240,8 @@ fn beside(path: &CString) -> Result<(CString, CString), Errno> {
 }
 
 /// Copies the bytes of a file into another, made with `mode` or emptied (`copy_file_range(2)`, which shares blocks where the file system
-/// can, or reads and writes): gives how many as [`Made::Number`].
+/// can, or reads and writes): gives how many as [`Made::Number`]. Holes stay holes. Without a mode it gets the source's, also where it
+/// was there before, if it is ours to change.
 #[must_use]
 pub fn copy(from: CString, to: CString, mode: Option<u32>) -> Op {
     op(move || {
@@ -214,31 +250,76 @@ pub fn copy(from: CString, to: CString, mode: Option<u32>) -> Op {
         if known.st_mode & libc::S_IFMT == libc::S_IFDIR {
             return Err(Errno(libc::EISDIR));
         }
-        let mode = mode.unwrap_or(known.st_mode & 0o777);
-        let target = open(&to, libc::O_WRONLY | libc::O_CREAT, mode)?;
+        let made_with = mode.unwrap_or(known.st_mode & 0o777);
+        let target = open(&to, libc::O_WRONLY | libc::O_CREAT, made_with)?;
         let there = stat(&target)?;
         if (there.st_dev, there.st_ino) == (known.st_dev, known.st_ino) {
             return Err(Errno(libc::EINVAL)); // or the emptying would lose it
         }
         // SAFETY: no pointers are passed.
         let empty = || unsafe { libc::ftruncate64(target.as_raw_fd(), 0).into() };
-        if there.st_mode & libc::S_IFMT == libc::S_IFREG {
+        let plain = there.st_mode & libc::S_IFMT == libc::S_IFREG;
+        if plain {
             answered(empty)?;
         }
-        let copied = pour(&source, &target)?;
+        let holes =
+            known.st_mode & libc::S_IFMT == libc::S_IFREG && known.st_blocks * 512 < known.st_size;
+        let copied = match plain && holes {
+            true => pour_data(&source, &target)?,
+            false => pour(&source, &target, u64::MAX)?,
+        };
+        if plain && mode.is_none() {
+            // SAFETY: no pointers are passed.
+            let give =
+                || unsafe { libc::fchmod(target.as_raw_fd(), known.st_mode & 0o7777).into() };
+            match answered(give) {
+                Ok(_) | Err(Errno(libc::EPERM)) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
         close(target)?;
         Ok(made(Made::Number(copied)))
     })
 }
 
-fn pour(source: &OwnedFd, target: &OwnedFd) -> Result<u64, Errno> {
+fn sought(fd: &OwnedFd, at: i64, whence: i32) -> Result<i64, Errno> {
+    // SAFETY: no pointers are passed.
+    answered(|| unsafe { libc::lseek64(fd.as_raw_fd(), at, whence) })
+}
+
+/// What lies between a file's holes, each piece to its place (`SEEK_DATA` of lseek(2)); where a file system knows no holes it says
+/// that all of it is data.
+fn pour_data(source: &OwnedFd, target: &OwnedFd) -> Result<u64, Errno> {
+    let mut at = 0;
+    loop {
+        let begins = match sought(source, at, libc::SEEK_DATA) {
+            Err(Errno(libc::ENXIO)) => break, // There is none behind this.
+            begins => begins?,
+        };
+        let ends = sought(source, begins, libc::SEEK_HOLE)?;
+        sought(source, begins, libc::SEEK_SET)?;
+        sought(target, begins, libc::SEEK_SET)?;
+        let size = (ends - begins) as u64;
+        at = ends;
+        if pour(source, target, size)? < size {
+            break; // It was cut short meanwhile.
+        }
+    }
+    let size = stat(source)?.st_size;
+    // SAFETY: no pointers are passed.
+    answered(|| unsafe { libc::ftruncate64(target.as_raw_fd(), size).into() })?;
+    Ok(size as u64)
+}
+
+/// Up to so many bytes, from where the files stand.
+fn pour(source: &OwnedFd, target: &OwnedFd, most: u64) -> Result<u64, Errno> {
     let (from, to) = (source.as_raw_fd(), target.as_raw_fd());
     let mut copied = 0_u64;
-    loop {
+    while copied < most {
         let null = std::ptr::null_mut();
+        let len = (most - copied).min(1 << 30) as usize;
         // SAFETY: NULL offsets mean the files' own positions.
-        match answered(|| unsafe { libc::copy_file_range(from, null, to, null, 1 << 30, 0) as i64 })
-        {
+        match answered(|| unsafe { libc::copy_file_range(from, null, to, null, len, 0) as i64 }) {
             // 0 is the end, or a file like those of /proc, which says so at its beginning.
             Ok(0) if copied > 0 => return Ok(copied),
             Ok(count) if count > 0 => copied += count as u64,
@@ -254,14 +335,16 @@ fn pour(source: &OwnedFd, target: &OwnedFd) -> Result<u64, Errno> {
             Err(errno) => return Err(errno),
         }
     }
-    let mut piece = Vec::with_capacity(ONE_JOB);
-    loop {
+    let mut piece = Vec::new();
+    while copied < most {
         piece.clear();
-        let got = read_more(source, &mut piece)?;
+        piece.reserve_exact((most - copied).min(ONE_JOB as u64) as usize);
+        let got = read_more(source, &mut piece)?.min((most - copied) as usize);
         if got == 0 {
-            return Ok(copied);
+            break;
         }
-        write_all(target, &piece)?;
+        write_all(target, &piece[..got])?;
         copied += got as u64;
     }
+    Ok(copied)
 }

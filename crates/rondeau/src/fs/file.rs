@@ -164,7 +164,7 @@ impl File {
         let op = Op::Read {
             fd: self.fd(),
             buf: Vec::with_capacity(most),
-            offset: Some(offset),
+            offset: Some(within(offset)?),
         };
         if most == 0 {
             return Ok(Vec::new());
@@ -184,6 +184,7 @@ impl File {
     /// Those of `pwrite(2)`. How much was written before is not known then.
     pub async fn write_at(&self, bytes: impl Into<Vec<u8>>, mut offset: u64) -> io::Result<()> {
         let mut rest: Vec<u8> = bytes.into();
+        within(offset)?;
         while !rest.is_empty() {
             let op = Op::Write {
                 fd: self.fd(),
@@ -217,7 +218,8 @@ impl File {
                     SeekFrom::End(distance) => {
                         self.metadata().await?.len().checked_add_signed(distance)
                     }
-                })
+                }
+                .and_then(|to| within(to).ok()))
             })
             .await
     }
@@ -315,5 +317,13 @@ impl fmt::Debug for File {
         f.debug_struct("File")
             .field("fd", &self.as_raw_fd())
             .finish_non_exhaustive()
+    }
+}
+
+/// An offset that the kernel has: beyond its type's end are its own meanings (`rondeau_driver::HERE`).
+fn within(offset: u64) -> io::Result<u64> {
+    match i64::try_from(offset) {
+        Ok(_) => Ok(offset),
+        Err(_) => Err(io::ErrorKind::InvalidInput.into()),
     }
 }

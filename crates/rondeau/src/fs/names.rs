@@ -3,8 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rondeau_driver::Op;
 use rondeau_driver::file::{Stat, stat_of};
+use rondeau_driver::{Op, Output, work};
 
 use super::file::{assistant, stat};
 use super::open_options::c_path;
@@ -46,13 +46,19 @@ pub async fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<
     Ok(())
 }
 
-/// Copies a file's bytes and permissions, inside the kernel where it can; the number of bytes.
+/// Copies a file's bytes and permissions, inside the kernel where it can (`copy_file_range(2)`); the number of bytes. Holes stay holes.
 ///
 /// # Errors
-/// Those of `std::fs::copy`.
+/// Those of `open(2)`, `read(2)` and `write(2)`; `InvalidInput` where both are the same file.
 pub async fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<u64> {
-    let (from, to) = owned(from, to);
-    assistant(move || std::fs::copy(from, to)).await
+    let op = work::copy(c_path(from.as_ref())?, c_path(to.as_ref())?, None);
+    match Operation::begin(op).await.result? {
+        Output::Made(made) => match made.downcast::<work::Made>().map(|made| *made) {
+            Ok(work::Made::Number(count)) => Ok(count),
+            other => unreachable!("a copy gives a number, not {other:?}"),
+        },
+        other => unreachable!("a copy gives a number, not {other:?}"),
+    }
 }
 
 /// Gives a file a second name.
