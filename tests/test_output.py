@@ -235,3 +235,24 @@ def test_like_a_stream_writer(run):
     run(main())
     with pytest.raises(RuntimeError, match="no running event loop"):
         rondeau.stdout().write(b"x")
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_what_is_no_bytes_is_refused(arm):
+    """A number is not so many zeros."""
+    program = """
+async def main():
+    for wrong in ("soup", 3, None, [1], object):
+        try:
+            stdout().write(wrong)
+        except TypeError as error:
+            print(error, file=sys.stderr)
+    stdout().write(memoryview(b"s.o.u.p.")[::2])
+    await stdout().drain()
+run(main())
+"""
+    command = [sys.executable, "-c", PROLOGUE + program, arm]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout == "soup"
+    kinds = ["str", "int", "NoneType", "list", "type"]
+    assert done.stderr.splitlines() == [f"data argument must be a bytes-like object, not {kind!r}" for kind in kinds]

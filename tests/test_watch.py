@@ -352,3 +352,17 @@ def test_too_few_watches_says_what_to_raise(tmp_path):
     assert int(number) == errno.ENOSPC
     assert "raise fs.inotify.max_user_watches (now " in text
     assert text.endswith("True\n")
+
+
+def test_a_second_reader_at_once_is_told(run, tmp_path):
+    async def main():
+        async with rondeau.watch(tmp_path) as changes:
+            first = asyncio.ensure_future(anext(changes))
+            while changes._waiter is None:
+                await asyncio.sleep(0)
+            with pytest.raises(RuntimeError, match="another task already waits"):
+                await anext(changes)
+            (tmp_path / "menu").touch()
+            assert (await first).kind == "created"
+
+    run(main())

@@ -120,7 +120,7 @@ class _Standard(Output):
         self._error: OSError | None = None
 
     def write(self, data: Buffer) -> None:
-        data = bytes(data)
+        data = _bytes(data)
         self._begin(lambda: self._queue.append(data) if data else None)
 
     def write_text(self, text: str) -> None:
@@ -242,6 +242,15 @@ class _Standard(Output):
         self._settle()
 
 
+def _bytes(data: Any) -> bytes:
+    if isinstance(data, bytes):
+        return data
+    try:
+        return memoryview(data).tobytes()
+    except TypeError:
+        raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}") from None
+
+
 class _Foreign(Output):
     """A `sys.stdout` of the program's own: a StringIO, a notebook's. It is called, since nothing is known of it."""
 
@@ -249,7 +258,7 @@ class _Foreign(Output):
         asyncio.get_running_loop()
         buffer = getattr(self._text, "buffer", None)
         if buffer is None:
-            self._text.write(bytes(data).decode(getattr(self._text, "encoding", None) or "utf-8", "backslashreplace"))
+            self._text.write(_bytes(data).decode(getattr(self._text, "encoding", None) or "utf-8", "backslashreplace"))
         else:
             self._text.flush()
             buffer.write(data)

@@ -79,7 +79,7 @@ def watch(path: str | bytes | os.PathLike[Any], *, recursive: bool = False) -> W
 
 
 class Watch:
-    """What `watch` returns: an async iterator of `Change`s, for one reader at a time."""
+    """What `watch` returns: an async iterator of `Change`s, for one reader at a time: a second one gets RuntimeError."""
 
     def __init__(self, path: str | bytes | os.PathLike[Any], recursive: bool) -> None:
         self._path = path
@@ -143,6 +143,8 @@ class Watch:
 
     async def _ready(self, seconds: float | None) -> bool:
         """Wait until there is something to read; False if there was nothing for so long."""
+        if self._waiter is not None:
+            raise RuntimeError("another task already waits for these changes")
         loop = asyncio.get_running_loop()
         self._waiter = waiter = loop.create_future()
         number = _core.watch_fileno(self._watcher)
