@@ -59,8 +59,6 @@ FORGETS = sys.version_info < (3, 13)
 KNOWN = {
     # threading keeps a Thread that it could not start, and with it the pool's queue.
     "workers": ("the loop is kept", "left: ['<Future pending>']"),
-    # Ours: a `finally` that has no memory to look up `_end_turn` keeps an open file's turn, and its close() waits for it.
-    "file_lines": ("hangs in", "tasks left"),
 }
 """What may be seen in these programs, and why."""
 WATCHED = (asyncio.Future, asyncio.Handle, asyncio.BaseTransport)

@@ -173,6 +173,9 @@ def check(run, folder, content, steps, mode, **options):
     if mode.startswith("a") and "+" in mode:
         # After a write that the kernel put elsewhere, io's buffer is wrong about where it is until the next seek.
         steps = [each for step in steps for each in ([step, ("seek", 0, 2)] if step[0].startswith("write") else [step])]
+    elif mode.startswith("a") and any(step[0] in ("seek", "truncate") for step in steps):
+        # And where it is wrong depends on how much it holds: io's buffer is smaller than ours.
+        steps = [each for step in steps for each in ([step, ("flush",)] if step[0].startswith("write") else [step])]
     if "b" not in mode:
         steps = flushed(steps)
     if "b" not in mode:
@@ -277,6 +280,25 @@ def test_bytes_that_are_no_utf_8(run, tmp_path, mode):
     body()
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-8-sig", "utf-7"])
+@pytest.mark.parametrize("line", ["\n", "\r\n", "\r"])
+def test_the_newlines_that_were_seen_before_a_position_was_asked_for(run, tmp_path, encoding, line):
+    """Where the position is the first piece's, io forgets those that lie behind it."""
+    steps = [("read", 1), ("newlines",), ("tell",), ("newlines",), ("next",), ("newlines",), ("read", 3), ("newlines",)]
+    for content in ("x" * 100 + line + "y" * 100, ("soup" + line) * 5000):
+        check(run, tmp_path, content.encode(encoding), steps, "r", encoding=encoding)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "utf-16-le"])
+def test_a_line_in_the_middle_of_which_is_a_wrong_byte(run, tmp_path, encoding):
+    """What was decoded of it before is lost, as in io, and a position is told."""
+    wrong = b"\xff" if encoding != "utf-16-le" else b"\0\xdc"
+    content = ("-" * 9000).encode(encoding) + wrong + ("-" * 20 + "\nsoup\n").encode(encoding)
+    for first in (("readline", -1), ("next",), ("readlines", 0), ("read", 8500)):
+        steps = [first, ("flush",), ("tell",), first, ("readline", -1), ("read", -1), ("read", -1), ("seek", 0), ("read", 2)]
+        check(run, tmp_path, content, steps, "r", encoding=encoding)
+
+
 def refused(path, *arguments):
     """What `open` says of these arguments."""
     with warnings.catch_warnings():
@@ -306,7 +328,7 @@ def same(ours, theirs):
     "arguments",
     [
         ("rw",), ("",), ("q",), ("rr",), ("rbt",), ("U",), ("r+w",), ("+",), (3,), ("x",),
-        ("rb", -1, "utf-8"), ("rb", -1, None, "strict"), ("rb", -1, None, None, "\n"),
+        ("rb", 1 << 40), ("rb", -1 << 31 << 1), ("rb", -1, "utf-8"), ("rb", -1, None, "strict"), ("rb", -1, None, None, "\n"),
         ("r", 0), ("r", "x"), ("r", -1, 3), ("r", -1, None, 3), ("r", -1, None, None, 3),
         ("r", -1, "no such"), ("r", -1, "rot13"), ("r", -1, None, None, "x"), ("r", -1, None, None, None, False),
         ("r", -1, "utf-8", None, None, True, lambda name, flags: -1),
@@ -317,6 +339,43 @@ def test_arguments_that_are_wrong(run, tmp_path, arguments):
     path = tmp_path / "there"
     path.write_bytes(b"soup\n")
     same(refused_here(run, path, *arguments), refused(path, *arguments))
+
+
+OPERANDS = [(name, value) for name in ("read", "readline", "readlines", "truncate") for value in ("x", 1.5, [], 1 << 80)]
+OPERANDS += [("seek", "x"), ("seek", None), ("seek", 1 << 80), ("write", 3), ("write", None), ("write", [1])]
+OPERANDS += [("write", memoryview(b"abcd")[::2]), ("writelines", 3), ("writelines", [1]), ("writelines", [None])]
+OPERANDS += [("readinto", value) for value in (b"abc", "abc", 3, memoryview(bytearray(9))[::2])]
+
+
+@pytest.mark.parametrize("buffering", [-1, 0])
+@pytest.mark.parametrize(("name", "operand"), OPERANDS)
+def test_operands_that_are_wrong(run, tmp_path, name, operand, buffering):
+    """Refused as io refuses them, and nothing has moved."""
+    paths = tmp_path / "theirs", tmp_path / "ours"
+    for path in paths:
+        path.write_bytes(b"soup\nsalad\n")
+
+    def said(error):
+        # Which C type it did not fit into is told by io's file without a buffer only, and which argument it was.
+        own = buffering == 0 and (isinstance(error, OverflowError) or name == "readinto" or operand == 1 << 80)
+        own = own or (name == "truncate" and operand == 1 << 80)
+        return isinstance(error, (OverflowError, ValueError, TypeError)) if own else outcome(error)
+
+    def ends(call):
+        with pytest.raises(Exception) as raised:
+            call()
+        return said(raised.value)
+
+    with open(paths[0], "r+b", buffering) as file:
+        expected = ends(lambda: getattr(file, name)(operand)), file.tell()
+
+    async def main():
+        async with rondeau.open(paths[1], "r+b", buffering) as file:
+            with pytest.raises(Exception) as raised:
+                await getattr(file, name)(operand)
+            assert (said(raised.value), await file.tell()) == expected
+
+    run(main())
 
 
 @pytest.mark.parametrize("name", ["/nowhere/soup", "/tmp", b"/nowhere/x", "a\0b", 3.5, None, -1, 9999, ""])
@@ -395,10 +454,14 @@ def test_detached(run_on_both, tmp_path, mode):
             return [(name, *(x.encode() if isinstance(x, str) else x for x in rest)) for name, *rest in steps]
 
         paths = tmp_path / "theirs", tmp_path / "ours"
+        content = "".join(content).encode()
+        if mode == "r":
+            content = content[:4096]  # What was read ahead is lost, and here that is more.
+            content = content.decode("utf-8", "ignore").encode()
         for path in paths:
             path.unlink(missing_ok=True)
             if "x" not in mode:
-                path.write_text("".join(content), "utf-8")
+                path.write_bytes(content)
         told = [], []
         first = flushed(first)
         text_ends = [*AFTERWARDS, ("write", "x"), ("writelines", []), ("buffer",), ("encoding",), ("newlines",)]

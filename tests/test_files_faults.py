@@ -354,21 +354,23 @@ def test_the_position_after_a_cancelled_read(run, tmp_path, mode):
     run(main())
 
 
-def test_what_a_cancelled_read_took_out_of_a_pipe_comes_with_the_next(run):
+@pytest.mark.parametrize(("method", "buffering"), [("read1", -1), ("read1", 0), ("read", 0), ("readline", 0)])
+def test_what_a_cancelled_read_took_out_of_a_pipe_comes_with_the_next(run, method, buffering):
     async def main():
         reader, writer = os.pipe()
-        async with rondeau.open(reader, "rb") as file:
+        async with rondeau.open(reader, "rb", buffering) as file:
+            read = getattr(file, method)
             for number in range(50):
-                reading = asyncio.create_task(file.read1(10))
+                reading = asyncio.create_task(read(3))
                 await asyncio.sleep(0)
-                os.write(writer, b"%02d" % number)
+                os.write(writer, b"%02d\n" % number)
                 for _ in range(number % 3):
                     await asyncio.sleep(0)
                 reading.cancel()
                 got = (await asyncio.gather(reading, return_exceptions=True))[0]
                 if isinstance(got, asyncio.CancelledError):
-                    got = await file.read1(10)
-                assert got == b"%02d" % number
+                    got = await read(3)
+                assert got == b"%02d\n" % number
             os.close(writer)
             assert await file.read() == b""
 

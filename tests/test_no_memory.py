@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import socket
 
 import pytest
@@ -70,3 +71,43 @@ def test_a_line_without_memory():
         except MemoryError:
             outcomes.add("no memory")
     assert outcomes >= {"leek\n", "no memory"}
+
+
+@pytest.mark.parametrize(("mode", "options"), [("rb", {}), ("rb", {"buffering": 0}), ("r", {"encoding": "latin-1"})])
+@pytest.mark.parametrize("driver", ["", "epoll"])
+def test_a_read_that_memory_is_too_small_for_moves_nothing(tmp_path, monkeypatch, mode, options, driver):
+    """More than may be allocated: MemoryError, and the file goes on where it was; text that could not be decoded is lost."""
+    if driver:
+        monkeypatch.setenv("RONDEAU_DRIVER", driver)
+    path = tmp_path / "huge"
+    with open(path, "wb") as file:
+        file.write(b"0123456789soup")
+        file.truncate(8 << 30)
+
+    async def main():
+        async with rondeau.open(path, mode, **options) as file:
+            start = await file.read(10)
+            soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+            with open("/proc/self/statm") as statm:
+                now = int(statm.read().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (now + (256 << 20), hard))
+            try:
+                with pytest.raises(MemoryError):
+                    await file.read()
+                for count in (1 << 30, 7 << 30):
+                    with pytest.raises(MemoryError):
+                        await file.read(count)
+                with pytest.raises(MemoryError):
+                    await file.pread(1 << 30, 0)
+                with pytest.raises(MemoryError):
+                    await rondeau.Path(path).read_bytes()
+            finally:
+                resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+            if "b" in mode:
+                assert await file.tell() == 10
+                assert start + await file.read(4) == b"0123456789soup"
+            else:
+                await file.seek(10)
+                assert start + await file.read(4) == "0123456789soup"
+
+    rondeau.run(main())

@@ -35,10 +35,12 @@ class BinaryFile(Reading):
     async def tell(self) -> int:
         """The position: how many bytes lie before it."""
         await self._begin()
-        self._end_turn()
-        if not self._seeks:
-            raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE))
-        return self._position()
+        try:
+            if not self._seeks:
+                raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE))
+            return self._told()
+        finally:
+            self._end_turn()
 
     async def _seek(self, offset: int, whence: int) -> int:
         """In turn."""
@@ -59,6 +61,8 @@ class BinaryFile(Reading):
         else:
             self._chunk = b""
             self._end = there
+            if self._shared:
+                os.lseek(self._file.fileno(), there, os.SEEK_SET)
         if self._appends:
             os.lseek(self._file.fileno(), there, os.SEEK_SET)  # As open's: where a write will not be.
         return there
@@ -85,7 +89,9 @@ class BinaryFile(Reading):
         await self._begin(writable="truncate", closed="truncate of closed file")
         try:
             await self._flush()
-            size = self._position() if size is None else index(size)
+            if size is None and not self._seeks:
+                raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE))
+            size = self._told() if size is None else index(size)
             if size < 0:
                 raise invalid()
             self._forget_chunk()
@@ -152,30 +158,16 @@ class BinaryFile(Reading):
             except CancelledError as error:
                 failed = error
                 continue
-            if self._closed:
+            try:
+                failed = await self._finish(failed)
+                if self._closed:
+                    break
+                self._closed = True
+                self._chunk = None
+                self._out = bytearray()
+                closing = self._file.close().start()
+            finally:
                 self._end_turn()
-                break
-            while True:
-                try:
-                    if self._left is not None:
-                        await self._settle()
-                    await self._flush()
-                    break
-                except CancelledError as error:
-                    failed = error
-                    if not self._seeks:
-                        if self._left is not None:
-                            self._left.cancel()
-                            self._left = None
-                        break
-                except OSError as error:
-                    failed = failed or error
-                    break
-            self._closed = True
-            self._chunk = None
-            self._out = bytearray()
-            closing = self._file.close().start()
-            self._end_turn()
             while not closing.done():
                 try:
                     await closing
@@ -185,6 +177,28 @@ class BinaryFile(Reading):
                     failed = failed or error
         if failed is not None:
             raise failed
+
+    async def _finish(self, failed: BaseException | None) -> BaseException | None:
+        """In turn, the last one: writes what is buffered. What that came to, or what has failed before."""
+        while not self._closed:
+            try:
+                if self._left is not None:
+                    await self._settle()
+                await self._flush()
+                if self._shared:
+                    self._forget_chunk()  # Who goes on there goes on at the position.
+                break
+            except CancelledError as error:
+                failed = error
+                if not self._seeks:
+                    if self._left is not None:
+                        self._left.cancel()
+                        self._left = None
+                    break
+            except OSError as error:
+                failed = failed or error
+                break
+        return failed
 
     async def __aenter__(self) -> Self:
         self._check()
@@ -201,7 +215,8 @@ class BinaryFile(Reading):
             if self._out:  # Acknowledged: written here and now, as a builtin file does.
                 fd, data = self._file.fileno(), bytes(self._out)
                 while data:
-                    done = os.write(fd, data) if self._appends or not self._seeks else os.pwrite(fd, data, self._end)
+                    own = self._appends or self._shared or not self._seeks
+                    done = os.write(fd, data) if own else os.pwrite(fd, data, self._end)
                     self._end += done
                     data = data[done:]
         finally:

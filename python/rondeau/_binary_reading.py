@@ -5,8 +5,9 @@ What is buffered to be written is written before anything is read, which is why 
 
 from __future__ import annotations
 
-from operator import index
+import os
 
+from ._arguments import size_of, space_of
 from ._binary_writing import Writing
 from ._descriptor import AHEAD
 
@@ -20,8 +21,8 @@ class Reading(Writing):
 
     async def _more(self, size: int) -> bytes:
         """The next bytes of the file, behind the chunk: one operation. None at the end."""
-        came: bytes = await self._carry(self._file.read(size, self._end if self._seeks else None))
-        self._end += len(came)
+        came: bytes = await self._carry(self._file.read(size, self._place()))
+        self._moved(len(came))
         return came
 
     def _take(self, size: int) -> bytes:
@@ -50,18 +51,29 @@ class Reading(Writing):
                 total += len(came)
                 if not self._seeks and total < size and not self._fills:
                     break
+            last = pieces[-1] if total > size else b""
+            cut = len(last) - (total - size)
+            wanted = [*pieces[:-1], last[:cut]] if last else pieces
+            found = wanted[0] if len(wanted) == 1 else b"".join(wanted)
         except BaseException:
-            self._chunk = b"".join(pieces)  # Nothing was moved.
+            self._put_back(pieces)
             raise
-        if total <= size:
-            self._chunk = b""
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        last = pieces[-1]
-        cut = len(last) - (total - size)
         self._chunk = last
-        self._used = cut
-        pieces[-1] = last[:cut]
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if last:
+            self._used = cut
+        return found
+
+    def _put_back(self, pieces: list[bytes]) -> None:
+        """A read that failed has moved nothing: what it has is the chunk, or is read again where that needs too much memory."""
+        try:
+            self._chunk = b"".join(pieces)
+        except MemoryError:
+            if not self._seeks:
+                raise  # It is lost.
+            self._chunk = b""
+            self._end -= sum(map(len, pieces))
+            if self._shared:
+                os.lseek(self._file.fileno(), self._end, os.SEEK_SET)
 
     async def _read_all(self) -> bytes:
         if self._out:
@@ -76,21 +88,24 @@ class Reading(Writing):
             while came := await self._more(min(size, 0x7FFFF000)):
                 pieces.append(came)
                 size = max(size - len(came), AHEAD if len(came) == size else 8192)
+            found = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         except BaseException:
-            self._chunk = b"".join(pieces)
+            self._put_back(pieces)
             raise
         self._chunk = b""
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return found
 
     async def read(self, size: int | None = -1, /) -> bytes:
         """So many bytes, all up to the end if negative or None; fewer only at the end."""
-        size = -1 if size is None else index(size)
+        if type(size) is not int:
+            size = size_of(size)
         if size >= 0 and not self._busy and not self._closed and not self._out and self._left is None and self._reads:
             if size <= len(self._chunk) - self._used:
                 return self._take(size)
         elif size < -1:
             self._check("read of closed file")
             raise ValueError("read length must be non-negative or -1")
+        size = size_of(size)
         await self._begin("read", closed="read of closed file")
         try:
             return await (self._read_all() if size < 0 else self._read(size))
@@ -125,7 +140,7 @@ class Reading(Writing):
 
     async def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Fill a writable buffer, less at the end only; how many bytes."""
-        view = memoryview(buffer).cast("B")
+        view = space_of(buffer, "readinto")
         await self._begin("readinto", closed="readinto of closed file")
         try:
             came = await self._read(len(view))
@@ -135,7 +150,7 @@ class Reading(Writing):
             self._end_turn()
 
     async def readinto1(self, buffer: WriteableBuffer, /) -> int:
-        view = memoryview(buffer).cast("B")
+        view = space_of(buffer, "readinto1")
         came = await self.read1(len(view))
         view[: len(came)] = came
         return len(came)
@@ -167,14 +182,14 @@ class Reading(Writing):
                 self._chunk = await self._more(self._ahead)
                 if not self._chunk:
                     break
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
         except BaseException:
-            self._chunk = b"".join([*pieces, self._chunk[self._used :]])
+            self._put_back([*pieces, self._chunk[self._used :]])
             raise
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def readline(self, size: int | None = -1, /) -> bytes:
         """The next line with its end; of at most so many bytes if not negative; none at the end."""
-        limit = -1 if size is None else index(size)
+        limit = size_of(size)
         if limit < 0 and not self._busy and not self._closed and self._left is None and self._reads:
             line = self._take_line()
             if line is not None:
@@ -201,7 +216,7 @@ class Reading(Writing):
     async def readlines(self, hint: int | None = -1, /) -> list[bytes]:
         """The lines up to the end, or until they are so many bytes."""
         self._check()
-        most = 0 if hint is None else index(hint)
+        most = size_of(hint)
         lines: list[bytes] = []
         total = 0
         while line := await self.readline():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._arguments import bytes_of
 from ._descriptor import Descriptor
 
 TYPE_CHECKING = False
@@ -21,15 +22,12 @@ class Writing(Descriptor):
 
     async def _put(self, data: ReadableBuffer) -> int:
         """One write at the position; how much the kernel took."""
-        offset = None if self._appends or not self._seeks else self._end
-        count: int = await self._carry(self._file.write(data, offset, False))
+        count: int = await self._carry(self._file.write(data, self._place(appends=self._appends), False))
         return count
 
     async def write(self, data: ReadableBuffer, /) -> int:
         """Write all of it, into the buffer if there is room; how many bytes."""
-        if isinstance(data, str):
-            raise TypeError("a bytes-like object is required, not 'str'")
-        view = memoryview(data).cast("B") if not isinstance(data, bytes) else data
+        view = data if isinstance(data, bytes) else bytes_of(data)
         size = len(view)
         ready = not self._busy and not self._closed and self._writes and self._left is None
         if ready and len(self._out) + size <= self._room:

@@ -1,7 +1,9 @@
 """An open descriptor: what is known of it, and what is under way on it. The base of the file classes.
 
 The position is ours, not the kernel's: reads and writes name their offsets, so that a cancelled one cannot leave it between two
-places. Where there is no position (a pipe, a terminal), and to append, the descriptor's own is used.
+places. Where there is no position (a pipe, a terminal), and to append, the descriptor's own is used; and from then on where
+somebody else may have the descriptor, because it was given as a number or `fileno()` was asked: a child that writes there and
+this file then go on behind each other, as with `open`.
 
 What was read and not asked for yet is the chunk: `_end` is where in the file it ends. What was written and not given to
 the kernel yet is `_out`: it begins at `_end`, and the chunk is empty then. An operation that is under way is `_left` until
@@ -43,6 +45,10 @@ def invalid() -> OSError:
 class Descriptor(Turns):
     """What reading and writing stand on."""
 
+    # Whether others have the descriptor, and with it its position.
+    _shared = False
+    # Whether the operation that was begun last has named its offset.
+    _placed = True
     _fills = True  # Whether there is a buffer, and a read of a pipe waits until there is as much as was asked for.
 
     def __init__(self, file: File, name: Any, flags: int, known: os.stat_result, buffering: int) -> None:
@@ -53,6 +59,7 @@ class Descriptor(Turns):
         self._writes = access != os.O_RDONLY
         self._appends = bool(flags & os.O_APPEND)
         self._closed = False
+        self._waiters = None
         self._left: FileOp[Any] | None = None
         self._out = bytearray()
         self._room = buffering if buffering > 0 else BUFFER
@@ -64,6 +71,7 @@ class Descriptor(Turns):
         try:
             self._end = os.lseek(file.fileno(), 0, os.SEEK_END if self._appends else os.SEEK_CUR)
             self._seeks = True
+            self._shared = isinstance(name, int)
         except OSError:
             self._seeks = False
         created = bool(flags & os.O_EXCL)
@@ -106,8 +114,13 @@ class Descriptor(Turns):
             raise ValueError(self._file.message)
 
     def fileno(self) -> int:
+        """The descriptor's number. Who asks may read and write there: its position is the file's from now on."""
         self._check("I/O operation on closed file")
-        return self._file.fileno()
+        number = self._file.fileno()
+        if self._seeks and not self._shared:
+            self._shared = True
+            os.lseek(number, self._end, os.SEEK_SET)
+        return number
 
     def isatty(self) -> bool:
         self._check("I/O operation on closed file")
@@ -162,11 +175,16 @@ class Descriptor(Turns):
                 if name == "write":
                     raise  # What it held is still in the buffer, or was never acknowledged; the next one is told.
                 return
+            except MemoryError:
+                if operation.done():
+                    self._left = None
+                raise
             self._left = None
             if name == "write":
                 self._wrote(came)
-            elif name == "read" and not self._seeks:
+            elif name == "read" and not self._placed:
                 self._chunk = self._chunk[self._used :] + came
+                self._moved(len(came))
             return
 
     async def _carry(self, operation: FileOp[Any]) -> Any:
@@ -177,6 +195,10 @@ class Descriptor(Turns):
         except OSError:
             self._left = None
             raise
+        except MemoryError:
+            if operation.done():
+                self._left = None
+            raise
         self._left = None
         return came
 
@@ -185,18 +207,37 @@ class Descriptor(Turns):
     def _wrote(self, count: int) -> None:
         """Moves the position behind what was written."""
         del self._out[:count]
-        if not count:
-            return
-        if self._appends and self._seeks:
+        if count:
+            self._moved(count)
+
+    def _moved(self, count: int) -> None:
+        """The same for what was read or written."""
+        if self._seeks and not self._placed:
             self._end = os.lseek(self._file.fileno(), 0, os.SEEK_CUR)
         else:
             self._end += count
+            if self._shared:  # Since it was begun.
+                os.lseek(self._file.fileno(), self._end, os.SEEK_SET)
+
+    def _place(self, *, appends: bool = False) -> Any:
+        """The offset of the operation that is begun now: None of a stream, `...` for the descriptor's own position."""
+        own = self._shared or appends
+        self._placed = self._seeks and not own
+        return self._end if self._placed else ... if self._seeks else None
 
     def _forget_chunk(self) -> None:
         """What was read ahead is not the file's any more, or soon."""
         if self._chunk:
             self._end -= len(self._chunk) - self._used
             self._chunk = b""
+            if self._shared:
+                os.lseek(self._file.fileno(), self._end, os.SEEK_SET)
+
+    def _told(self) -> int:
+        """The position, in turn: where others have the descriptor they may have moved it."""
+        if self._shared:
+            self._end = os.lseek(self._file.fileno(), 0, os.SEEK_CUR)
+        return self._position()
 
     def _position(self) -> int:
         return self._end - (len(self._chunk) - self._used) + len(self._out)

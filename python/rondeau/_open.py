@@ -67,6 +67,8 @@ def open(
     if binary and "t" in mode:
         raise ValueError("can't have text and binary mode at once")
     buffering = index(buffering)
+    if not -(1 << 31) <= buffering < 1 << 31:
+        raise OverflowError("Python int too large to convert to C int")
     kinds = len(set(mode) & set("xrwa"))
     if kinds > 1:
         raise ValueError("must have exactly one of create/read/write/append mode")
@@ -95,16 +97,26 @@ def open(
 class Opening:
     """What `open` returns. Nothing is opened before it is awaited or entered."""
 
-    __slots__ = ("_arguments", "_file")
+    __slots__ = ("_arguments", "_begun", "_file")
 
     def __init__(self, arguments: tuple[Any, ...]) -> None:
         self._arguments = arguments
+        self._begun = False
         self._file: AnyFile | None = None
 
+    def __del__(self) -> None:
+        if not self._begun:
+            warnings.warn(f"{self!r} was never awaited", RuntimeWarning, stacklevel=2, source=self)
+
+    def __repr__(self) -> str:
+        return f"<rondeau.open({self._arguments[0]!r}, {self._arguments[1]!r})>"
+
     def __await__(self) -> Generator[Any, Any, Any]:
+        self._begun = True
         return _open(*self._arguments).__await__()
 
     async def __aenter__(self) -> Any:
+        self._begun = True
         self._file = await _open(*self._arguments)
         return self._file
 
@@ -164,6 +176,9 @@ async def _open(
             raise ValueError("can't have unbuffered text I/O")
         kind = RawFile if buffering == 0 else BinaryFile
         bytes_file = kind(native, file, flags, known, -1 if buffering in (0, 1) else buffering)
+        if "+" in mode and buffering and not bytes_file._seeks:
+            bytes_file._closed = True
+            raise io.UnsupportedOperation("File or stream is not seekable.")
     except BaseException:
         native.drop()
         raise

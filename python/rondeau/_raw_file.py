@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from operator import index
 
+from ._arguments import bytes_of, size_of
 from ._binary_file import BinaryFile
 from ._descriptor import no_operation
 
@@ -32,6 +32,11 @@ class RawFile(BinaryFile):
         return raw
 
     @property
+    def closefd(self) -> bool:
+        """Whether `close` closes the descriptor too."""
+        return self._file.owned
+
+    @property
     def detach(self) -> Any:
         """There is none, as io.FileIO has none."""
         raise AttributeError(f"{type(self).__name__!r} object has no attribute 'detach'")
@@ -45,10 +50,12 @@ class RawFile(BinaryFile):
         await super()._begin(closed="I/O operation on closed file")
 
     async def _read(self, size: int) -> bytes:
+        if self._used < len(self._chunk):
+            return self._take(size)  # What a cancelled read took.
         return await self._more(size) if size else b""
 
     async def read(self, size: int | None = -1, /) -> bytes:
-        size = -1 if size is None else index(size)
+        size = size_of(size)
         await self._begin("read")
         try:
             return await (self._read_all() if size < 0 else self._read(size))
@@ -67,11 +74,15 @@ class RawFile(BinaryFile):
     async def _line(self, limit: int) -> bytes:
         if not self._seeks:
             line = b""
-            while not line.endswith(b"\n") and not 0 <= limit <= len(line):
-                came = await self._more(1)
-                if not came:
-                    break
-                line += came
+            try:
+                while not line.endswith(b"\n") and not 0 <= limit <= len(line):
+                    came = await self._read(1)
+                    if not came:
+                        break
+                    line += came
+            except BaseException:
+                self._chunk = line + self._chunk[self._used :]
+                raise
             return line
         try:
             return await super()._line(limit)
@@ -84,16 +95,14 @@ class RawFile(BinaryFile):
             return b""  # As io.RawIOBase: nothing is asked.
         await self._begin("read")
         try:
-            return await self._line(-1 if size is None else index(size))
+            return await self._line(size_of(size))
         finally:
             self._end_turn()
 
     async def write(self, data: ReadableBuffer, /) -> int:
-        if isinstance(data, str):
-            raise TypeError("a bytes-like object is required, not 'str'")
         await self._begin(writable="write")
         try:
-            count = await self._put(memoryview(data).cast("B"))
+            count = await self._put(data if isinstance(data, bytes) else bytes_of(data))
             self._wrote(count)
             return count
         finally:

@@ -48,6 +48,7 @@ class TextFile(TextPosition):
         # io's own class says what the names mean, and what is wrong with them.
         model = io.TextIOWrapper(io.BytesIO(), encoding, errors, newline)
         self._buffer = buffer
+        self._waiters = None
         self.line_buffering = line_buffering
         self.write_through = False
         self.mode = buffer.mode

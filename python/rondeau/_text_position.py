@@ -34,7 +34,7 @@ class TextPosition(TextReading):
     def _cookie(self) -> int:
         """What io.TextIOWrapper's tell returns here: the last place before this one at which the decoder holds nothing
         back, and what to do from there: flags for it, bytes to feed, whether they are the last, characters to skip."""
-        position = self._buffer._position()
+        position = self._buffer._told()
         if self._decoder is None or not self._marks:
             return position
         used = self._used
@@ -49,22 +49,30 @@ class TextPosition(TextReading):
             return position | flags << 64
         saved = self._decoder.getstate()
         try:
-            return position + self._replay(data, flags, skip)
+            return position + self._replay(data, flags, skip, position == 0 and flags == 0)
         finally:
             self._decoder.setstate(saved)
 
-    def _replay(self, data: bytes, flags: int, skip: int) -> int:
+    def _replay(self, data: bytes, flags: int, skip: int, from_start: bool) -> int:
         """The cookie, counted from the beginning of `data`, for so many characters on.
 
         More than one place may do (before or behind a "\\r" that the decoder holds back), so these are io's steps: a place
-        that the ratio of bytes to characters suggests, then a byte at a time. Leaves the decoder in another state.
+        that the ratio of bytes to characters suggests, then a byte at a time. Leaves the decoder in another state; where the
+        file begins it is reset, as io does, so that `newlines` is what was seen from there on.
         """
         decoder = self._decoder
+
+        def begin() -> None:
+            if from_start:
+                decoder.reset()
+            else:
+                decoder.setstate((b"", flags))
+
         # Beyond the data, io would decode what lies behind it in memory.
         safe = min(int(self._ratio * skip), len(data))
         back = 1
         while safe > 0:
-            decoder.setstate((b"", flags))
+            begin()
             count = len(decoder.decode(data[:safe]))
             if count <= skip:
                 held, after = decoder.getstate()
@@ -79,7 +87,7 @@ class TextPosition(TextReading):
                 back *= 2
         if safe <= 0:
             safe = 0
-            decoder.setstate((b"", flags))
+            begin()
         if skip == 0:
             return safe | flags << 64
         fed = count = 0

@@ -12,8 +12,10 @@ when its line is partly used.
 from __future__ import annotations
 
 import io
+import sys
 from operator import index
 
+from ._arguments import size_of
 from ._descriptor import no_operation
 from ._turns import Turns
 
@@ -110,10 +112,20 @@ class TextReading(Turns):
         if len(buffer._chunk) - used < PIECE or len(self._chunk) - self._used > LONG:
             return False
         buffer._used = end = used + PIECE
-        self._feed(buffer._chunk[used:end], False)
+        self._feed_line(buffer._chunk[used:end], False)
         return True
 
-    async def _read_piece(self, hint: int = 0) -> bool:
+    def _feed_line(self, data: bytes, final: bool) -> None:
+        """`_feed` for a line that is not whole yet. As io has it, what there is of it is lost where the piece cannot be
+        decoded, and a position is then counted from where the last piece began."""
+        try:
+            self._feed(data, final)
+        except Exception:
+            self._chunk = ""
+            self._marks = [(0, *self._marks[-1][1:])] if self._marks else []
+            raise
+
+    async def _read_piece(self, hint: int = 0, *, line: bool = False) -> bool:
         """In turn: decodes the next piece; False at the end, once the decoder has given what it held back."""
         size = max(PIECE, int(max(self._ratio, 1.0) * hint)) if hint > 0 else PIECE
         buffer = self._buffer
@@ -123,7 +135,7 @@ class TextReading(Turns):
             await buffer._look(size)
             data = buffer._take(size)
         have = len(self._chunk) - self._used
-        self._feed(data, not data)
+        (self._feed_line if line else self._feed)(data, not data)
         return bool(data) or len(self._chunk) > have
 
     def _take_text(self, size: int) -> str:
@@ -173,10 +185,12 @@ class TextReading(Turns):
 
     async def read(self, size: int | None = -1, /) -> str:
         """So many characters, all up to the end if negative or None; fewer only at the end."""
-        size = -1 if size is None else index(size)
+        if type(size) is not int:
+            size = size_of(size)
         ready = not self._busy and not self._buffer._busy and not self._buffer._closed
         if 0 <= size <= len(self._chunk or "") - self._used and ready and self._buffer._reads:
             return self._take_text(size)
+        size = size_of(size)
         await self._begin(readable=True)
         try:
             return await self._read(size)
@@ -195,18 +209,21 @@ class TextReading(Turns):
             have = len(self._chunk) - begins
             if 0 <= limit <= have and self._chunk:  # With none, io reads a piece also for no characters.
                 return self._take_text(limit)
-            if not await self._read_piece(have if have > LONG else 0):
+            if not await self._read_piece(have if have > LONG else 0, line=True):
                 rest = self._take_text(len(self._chunk))
                 self._forget()  # As io: at the end the position is the buffer's.
                 return rest
 
     async def readline(self, size: int = -1, /) -> str:
         """The next line with its end; of at most so many characters if not negative; empty at the end."""
-        size = index(size)
+        if type(size) is not int:
+            size = index(size)
         if size < 0 and not self._busy and not self._buffer._busy and self._buffer._left is None and not self._buffer._closed:
             line: str | None = self._take_line()
             if line is not None:
                 return line
+        if size > sys.maxsize:
+            raise OverflowError("Python int too large to convert to C ssize_t")
         await self._begin(readable=True)
         try:
             return await self._line(size)
@@ -232,7 +249,7 @@ class TextReading(Turns):
 
     async def readlines(self, hint: int | None = -1, /) -> list[str]:
         """The lines up to the end, or until they are so many characters."""
-        most = 0 if hint is None else index(hint)
+        most = size_of(hint)
         lines: list[str] = []
         total = 0
         self._iterating = True  # As io has it: no position is told before the end was reached.

@@ -5,7 +5,7 @@
 use io_uring::{opcode, squeue, types};
 use std::os::fd::AsRawFd;
 
-use crate::op::{Flight, Op};
+use crate::op::{Flight, HERE, Op};
 use crate::perform::AT_MOST;
 
 /// Every opcode that [`encode`] may produce, the cancel and the ring's timer.
@@ -30,9 +30,6 @@ pub(crate) const INLINE: usize = 64 * 1024;
 /// But of larger reads so many bytes may be copied there by one system call: a thread's hop costs 14 µs, and a file that is read from
 /// end to end by a MiB at a time would take 1.28 of what blocking reads take, against 1.09.
 pub(crate) const INLINE_TOGETHER: usize = 1024 * 1024;
-
-/// "At the file's own position, and move it" (`IORING_FEAT_RW_CUR_POS`, Linux 5.6).
-const HERE: u64 = u64::MAX;
 
 /// The submission entry. It points into the flight's heap memory (buffer, paths, stat), never into the flight itself,
 /// so the flight may be moved but not dropped or changed until the completion has come.

@@ -54,7 +54,7 @@ pub use addr::SockAddr;
 pub use driver::Driver;
 pub use errno::Errno;
 pub use lent::{Lent, LentParts};
-pub use op::{Buf, Done, Op, OpId, Output, SharedFd, Work};
+pub use op::{Buf, Done, HERE, Op, OpId, Output, SharedFd, Work};
 pub use poll::{Event, Events, Interest, Readiness};
 pub use probe::{Backend, BadChoice, Choice};
 pub use quiet::{Quiet, user};

@@ -22,10 +22,14 @@ use crate::lent::{Lent, LentParts};
 /// A descriptor shared by its owner and the operations in flight on it; the last one to let go closes it.
 pub type SharedFd = Arc<OwnedFd>;
 
+/// The offset that stands for a file's own position (`IORING_FEAT_RW_CUR_POS`, Linux 5.6).
+pub const HERE: u64 = u64::MAX;
+
 /// What is to be done. Paths are relative to the working directory at the time it is done.
 ///
 /// Where an `offset` is `None`, the file's own position is used and moved, as pipes and terminals need; the
-/// descriptor should then be a blocking one (a non-blocking one may answer `EAGAIN`).
+/// descriptor should then be a blocking one (a non-blocking one may answer `EAGAIN`). [`HERE`] is the same of a file,
+/// which nobody has to wait for: a large transfer is a kernel thread's, as it is where an offset is given.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Op {

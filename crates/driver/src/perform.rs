@@ -6,7 +6,7 @@
 use std::os::fd::{AsRawFd, RawFd};
 
 use crate::errno::Errno;
-use crate::op::{Flight, Op, Output, Work};
+use crate::op::{Flight, HERE, Op, Output, Work};
 
 /// The most that one read or write may ask for (`read(2)`): more would not fit the answer.
 pub(crate) const AT_MOST: usize = 0x7fff_f000;
@@ -25,8 +25,8 @@ pub(crate) fn perform(flight: &mut Flight) -> i32 {
             // SAFETY: the kernel writes at most `len` bytes, all inside the spare capacity.
             unsafe {
                 match offset {
-                    Some(at) => libc::pread64(fd.as_raw_fd(), to, len, *at as i64),
-                    None => libc::read(fd.as_raw_fd(), to, len),
+                    Some(at) if *at != HERE => libc::pread64(fd.as_raw_fd(), to, len, *at as i64),
+                    _ => libc::read(fd.as_raw_fd(), to, len),
                 }
             }
         }
@@ -35,8 +35,10 @@ pub(crate) fn perform(flight: &mut Flight) -> i32 {
             // SAFETY: the kernel writes at most `len` bytes; who made the operation keeps them.
             unsafe {
                 match offset {
-                    Some(at) => libc::pread64(fd.as_raw_fd(), start, len, *at as i64),
-                    None => libc::read(fd.as_raw_fd(), start, len),
+                    Some(at) if *at != HERE => {
+                        libc::pread64(fd.as_raw_fd(), start, len, *at as i64)
+                    }
+                    _ => libc::read(fd.as_raw_fd(), start, len),
                 }
             }
         }
@@ -45,8 +47,10 @@ pub(crate) fn perform(flight: &mut Flight) -> i32 {
             // SAFETY: so many pieces, which who made the operation keeps.
             unsafe {
                 match offset {
-                    Some(at) => libc::pwritev64(fd.as_raw_fd(), from, count, *at as i64),
-                    None => libc::writev(fd.as_raw_fd(), from, count),
+                    Some(at) if *at != HERE => {
+                        libc::pwritev64(fd.as_raw_fd(), from, count, *at as i64)
+                    }
+                    _ => libc::writev(fd.as_raw_fd(), from, count),
                 }
             }
         }
@@ -66,8 +70,10 @@ pub(crate) fn perform(flight: &mut Flight) -> i32 {
             // SAFETY: the kernel reads `len` bytes, all inside `bytes`.
             unsafe {
                 match offset {
-                    Some(at) => libc::pwrite64(fd.as_raw_fd(), from, len, *at as i64),
-                    None => libc::write(fd.as_raw_fd(), from, len),
+                    Some(at) if *at != HERE => {
+                        libc::pwrite64(fd.as_raw_fd(), from, len, *at as i64)
+                    }
+                    _ => libc::write(fd.as_raw_fd(), from, len),
                 }
             }
         }

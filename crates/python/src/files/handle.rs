@@ -14,7 +14,7 @@ use crate::ffi::{
     types::{self, Type},
 };
 use pyo3_ffi as ffi;
-use rondeau_driver::{SharedFd, work};
+use rondeau_driver::{HERE, SharedFd, work};
 use std::ffi::{CStr, c_void};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
@@ -92,11 +92,12 @@ unsafe fn natural(object: *mut ffi::PyObject) -> Python<u64> {
     }
 }
 
-/// An offset; None, or left out: the file's own position.
+/// An offset. None, or left out: a stream's own position; `...`: a file's own.
 unsafe fn offset(args: &[*mut ffi::PyObject], index: usize) -> Python<Option<u64>> {
     // SAFETY: the arguments live.
     unsafe {
         match args.get(index) {
+            Some(given) if *given == ffi::Py_Ellipsis() => Ok(Some(HERE)),
             Some(given) if *given != ffi::Py_None() => natural(*given).map(Some),
             _ => Ok(None),
         }
@@ -247,6 +248,11 @@ unsafe extern "C" fn closed(object: *mut ffi::PyObject, _: *mut c_void) -> *mut 
     answer::boolean(unsafe { (*object.cast::<Handle>()).fd.is_none() })
 }
 
+unsafe extern "C" fn owned(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    answer::boolean(unsafe { (*object.cast::<Handle>()).owned })
+}
+
 unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
     // SAFETY: the last reference is gone: the descriptor goes with it, unless an operation in flight shares it.
     unsafe {
@@ -334,7 +340,10 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
             c"fileno($self, /)\n--\n\nThe descriptor's number.",
         ),
     ]);
-    let attributes = types::table([types::attribute(c"closed", closed, None)]);
+    let attributes = types::table([
+        types::attribute(c"closed", closed, None),
+        types::attribute(c"owned", owned, None),
+    ]);
     let kind = Type {
         name: c"rondeau._core.File",
         size: size_of::<Handle>(),

@@ -24,6 +24,8 @@ use std::ptr;
 struct Lines {
     ob_base: ffi::PyObject,
     chunk: *mut ffi::PyObject,
+    /// Who waits for the turn, a deque; None before somebody has waited.
+    waiters: *mut ffi::PyObject,
     used: isize,
     /// What ends a line: 0 `\n`, 1 any of `\n`, `\r`, `\r\n`, 2 `\r`, 3 `\r\n`.
     newline: c_int,
@@ -47,6 +49,7 @@ struct Kept {
     spare: *mut ffi::PyObject,
     refill: *mut ffi::PyObject,
     next_line: *mut ffi::PyObject,
+    pass_turn: *mut ffi::PyObject,
 }
 
 static KEPT: GilCell<Kept> = GilCell::new(Kept {
@@ -55,6 +58,7 @@ static KEPT: GilCell<Kept> = GilCell::new(Kept {
     spare: ptr::null_mut(),
     refill: ptr::null_mut(),
     next_line: ptr::null_mut(),
+    pass_turn: ptr::null_mut(),
 });
 
 /// Where the line that begins at `from` ends in these characters, its end included.
@@ -221,6 +225,27 @@ unsafe extern "C" fn take_line(
     }
 }
 
+/// The turn's end, with which the next one's begins. It needs no memory where nobody waits: what has failed for want of it must not keep the turn.
+unsafe extern "C" fn end_turn(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance that it keeps alive.
+    unsafe {
+        let lines = object.cast::<Lines>();
+        let waiters = (*lines).waiters;
+        if waiters.is_null() || waiters == ffi::Py_None() || ffi::PyObject_Length(waiters) == 0 {
+            (*lines).busy = false;
+            return Owned::from_borrowed(ffi::Py_None()).into_ptr();
+        }
+        let passed = ffi::PyObject_CallMethodNoArgs(object, KEPT.get().pass_turn);
+        if passed.is_null() {
+            (*lines).busy = false;
+        }
+        passed
+    }
+}
+
 unsafe extern "C" fn get_chunk(object: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance.
     unsafe { crate::ffi::answer::or_none((*object.cast::<Lines>()).chunk) }
@@ -292,8 +317,17 @@ unsafe extern "C" fn traverse(
     visit: ffi::visitproc,
     arg: *mut c_void,
 ) -> c_int {
-    // SAFETY: the collector calls this on a live instance; str and bytes refer to nothing.
-    unsafe { visit(ffi::Py_TYPE(object).cast(), arg) }
+    // SAFETY: the collector calls this on a live instance; str and bytes refer to nothing. A cycle through the waiters is the deque's to break.
+    unsafe {
+        let waiters = (*object.cast::<Lines>()).waiters;
+        if !waiters.is_null() {
+            let came = visit(waiters, arg);
+            if came != 0 {
+                return came;
+            }
+        }
+        visit(ffi::Py_TYPE(object).cast(), arg)
+    }
 }
 
 unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
@@ -302,6 +336,7 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
         let kind = ffi::Py_TYPE(object);
         ffi::PyObject_GC_UnTrack(object.cast());
         ffi::Py_XDECREF((*object.cast::<Lines>()).chunk);
+        ffi::Py_XDECREF((*object.cast::<Lines>()).waiters);
         let free = (*kind).tp_free.unwrap_or(ffi::PyObject_GC_Del);
         free(object.cast());
         ffi::Py_DECREF(kind.cast());
@@ -400,11 +435,18 @@ fn member(name: &'static std::ffi::CStr, type_code: c_int, offset: usize) -> ffi
 
 /// Makes the types and adds `Lines` to the module.
 pub fn init(module: *mut ffi::PyObject) -> Python<()> {
-    let methods = types::table([types::noargs(
-        c"_take_line",
-        take_line,
-        c"_take_line($self, /)\n--\n\nThe next whole line of the chunk, or None.",
-    )]);
+    let methods = types::table([
+        types::noargs(
+            c"_take_line",
+            take_line,
+            c"_take_line($self, /)\n--\n\nThe next whole line of the chunk, or None.",
+        ),
+        types::noargs(
+            c"_end_turn",
+            end_turn,
+            c"_end_turn($self, /)\n--\n\nLet the next one have the turn: `_pass_turn()` where somebody waits.",
+        ),
+    ]);
     let attributes = types::table([
         types::attribute(c"_chunk", get_chunk, Some(set_chunk)),
         types::attribute(c"_used", get_used, Some(set_used)),
@@ -414,6 +456,11 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
             c"_newline",
             ffi::Py_T_INT,
             std::mem::offset_of!(Lines, newline),
+        ),
+        member(
+            c"_waiters",
+            ffi::Py_T_OBJECT_EX,
+            std::mem::offset_of!(Lines, waiters),
         ),
         member(c"_busy", ffi::Py_T_BOOL, std::mem::offset_of!(Lines, busy)),
         member(
@@ -471,6 +518,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
             spare: ptr::null_mut(),
             refill: intern(c"_refill")?,
             next_line: intern(c"_next_line")?,
+            pass_turn: intern(c"_pass_turn")?,
         };
     }
     Ok(())

@@ -4,7 +4,7 @@
 
 use crate::ffi::{Python, Raised, owned::Owned};
 use pyo3_ffi as ffi;
-use rondeau_driver::{Buf, Lent, LentParts, Op, SharedFd, file};
+use rondeau_driver::{Buf, HERE, Lent, LentParts, Op, SharedFd, file};
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::ptr;
@@ -116,7 +116,10 @@ impl Request {
     /// # Safety
     /// The caller keeps the request and the bytes object until the operation was reaped.
     pub unsafe fn op(&mut self, done: usize) -> Python<Option<(Op, Option<Owned>)>> {
-        let behind = |offset: Option<u64>| offset.map(|offset| offset + done as u64);
+        let behind = |offset: Option<u64>| match offset {
+            Some(offset) if offset != HERE => Some(offset + done as u64),
+            own => own,
+        };
         let op = match self {
             Request::Open { path, flags, mode } => Op::Open {
                 path: path.clone(),
