@@ -33,6 +33,7 @@ class Maker:
             setattr(self.recording, name, value)
         self.events = []
         self.now = 0
+        self.loop = 0  # on which all happens
         self.waits = {}
 
     def at(self, ms):
@@ -40,7 +41,7 @@ class Maker:
         self.now = round(ms * MS)
 
     def event(self, kind, subject=0, other=0, wait=0, loop=0):
-        self.events.append(Event(self.now, subject, other, wait, loop, kind))
+        self.events.append(Event(self.now, subject, other, wait, loop or self.loop, kind))
 
     def task(self, name, coroutine="", line=1, creator=0, kind="task", file="/app/app.py"):
         number = len(self.recording.tasks) + 1
@@ -68,9 +69,11 @@ class Maker:
     def done(self, task, how=Kind.DONE):
         self.event(how, task)
 
-    def callback(self, number, took):
+    def callback(self, number, took, wakes=0):
         self.event(Kind.CALLBACK, number)
         self.now += round(took * MS)
+        if wakes:
+            self.ready(wakes, number)
         self.event(Kind.RETURN, number)
 
     def park(self):

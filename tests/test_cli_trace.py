@@ -40,6 +40,38 @@ PROGRAMS = {
             await asyncio.sleep(60)
         asyncio.run(main())
     """,
+    "terminated.py": """
+        import asyncio, os, signal
+        async def main():
+            if os.fork() == 0:
+                assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+                os.kill(os.getpid(), signal.SIGTERM)
+            pid, status = os.wait()
+            print(os.waitstatus_to_exitcode(status), flush=True)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(60)
+        asyncio.run(main())
+    """,
+    "handles.py": """
+        import asyncio, os, signal
+        async def main():
+            end = asyncio.Event()
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end.set)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await end.wait()
+            print("handled")
+        asyncio.run(main())
+    """,
+    "threads.py": """
+        import asyncio, threading
+        def day(name):
+            thread = threading.Thread(target=asyncio.run, args=(asyncio.sleep(0),), name=name)
+            thread.start()
+            thread.join()
+        day("monday")
+        asyncio.run(asyncio.sleep(0))
+        day("tuesday")
+    """,
     "moves.py": """
         import asyncio, atexit, os
         atexit.register(print, "bye")
@@ -131,6 +163,43 @@ def test_a_program_that_is_interrupted_is_recorded_and_dies_of_it(folder):
     assert done.returncode == -signal.SIGINT
     assert "1 cancelled" in done.stderr
     assert "interrupted.html" in made(folder)
+
+
+def test_a_program_that_is_terminated_is_recorded_and_dies_of_it(folder):
+    done = start(folder, "trace", "terminated.py")
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, "-15\n")
+    assert "1 pending" in done.stderr
+    assert made(folder) == ["terminated.html", "terminated.rondeau", "terminated.trace.json"]
+
+
+def test_a_program_that_handles_its_termination_does(folder):
+    done = start(folder, "trace", "handles.py")
+    assert (done.returncode, done.stdout) == (0, "handled\n")
+    assert done.stderr.count("handles.html") == 1
+
+
+def test_each_loop_is_called_after_its_thread_also_when_that_has_ended(folder):
+    assert start(folder, "trace", "threads.py").returncode == 0
+    assert Recording.load(folder / "threads.rondeau").loops == ["monday", "MainThread", "tuesday"]
+
+
+def test_what_cannot_be_written_is_told_after_the_story(folder):
+    (folder / "good.html").mkdir()
+    done = start(folder, "trace", "good.py")
+    assert done.returncode == 0
+    first, *_, recording, trace, wrong = done.stderr.strip().splitlines()
+    assert first.startswith("good.py: ")
+    assert [line.split()[-1] for line in (recording, trace)] == ["good.rondeau", "good.trace.json"]
+    assert wrong == "rondeau: cannot write 'good.html': Is a directory"
+    done = start(folder, "view", "good.rondeau")
+    assert (done.returncode, done.stderr.strip()) == (1, wrong)
+    assert done.stdout.startswith("good.py: ")
+    assert made(folder) == ["good.html", "good.rondeau", "good.trace.json"]
+
+
+def test_what_is_written_is_readable_by_its_owner_only(folder):
+    assert start(folder, "trace", "good.py").returncode == 0
+    assert {(folder / name).stat().st_mode & 0o777 for name in made(folder)} == {0o600}
 
 
 def test_the_files_are_where_the_program_was_started(folder):

@@ -158,10 +158,39 @@ def test_any_recording_has_a_page_and_a_trace(tmp_path, recording):
     json.loads((tmp_path / "trace.json").read_bytes())
 
 
-def test_the_trace_has_a_slice_for_each_state_and_an_arrow_for_each_waking(tmp_path):
-    write_perfetto(kitchen(), tmp_path / "trace.json")
+def traced(recording, tmp_path):
+    """The trace's events, and each thread's name by its number."""
+    write_perfetto(recording, tmp_path / "trace.json")
     events = json.loads((tmp_path / "trace.json").read_bytes())["traceEvents"]
-    threads = {e["tid"]: e["args"]["name"] for e in events if e["ph"] == "M" and e["name"] == "thread_name"}
+    return events, {e["tid"]: e["args"]["name"] for e in events if e["ph"] == "M" and e["name"] == "thread_name"}
+
+
+def imported(events):
+    """The arrows, as (slice, slice): what Perfetto's importer makes of the events, by its rules.
+
+    Events are taken in the order of their times, those of one time as the file has them. A slice is put on its thread's stack,
+    from which all that have ended are taken; it must end before the one below does. An arrow starts at the uppermost slice.
+    """
+    stacks, under_way, starts, arrows = {}, {}, {}, []
+    for event in sorted((e for e in events if e["ph"] != "M"), key=lambda e: round(e["ts"] * 1000)):
+        stack, time = stacks.setdefault((event["pid"], event["tid"]), []), round(event["ts"] * 1000)
+        if event["ph"] == "X":
+            end = time + round(event["dur"] * 1000)
+            while stack and stack[-1][0] <= time:
+                stack.pop()
+            assert all(end <= outer for outer, _ in stack), event
+            stack.append((end, event))
+            arrows += [(starts[number], event) for number in under_way.pop(event["tid"], [])]
+        elif event["ph"] == "s":
+            starts[event["id"]] = stack[-1][1]
+        else:
+            under_way.setdefault(event["tid"], []).append(event["id"])
+    assert not under_way
+    return arrows
+
+
+def test_the_trace_has_a_slice_for_each_state_and_an_arrow_for_each_waking(tmp_path):
+    events, threads = traced(kitchen(), tmp_path)
     assert list(threads.values()) == [
         "the loop", "callbacks", "main (Task-1)", "soup (Task-2)", "roast (Task-3)", "salad (Task-4)", "dessert (Task-5)",
     ]  # fmt: skip
@@ -173,15 +202,88 @@ def test_the_trace_has_a_slice_for_each_state_and_an_arrow_for_each_waking(tmp_p
         ("ready", 1_020_300.0, 50),
         ("running", 1_020_350.0, 20_000),
     ]
-    starts, ends = ([(e["id"], threads[e["tid"]]) for e in events if e["ph"] == phase] for phase in "sf")
-    arrows = [(source.split()[0], dict(ends)[number].split()[0]) for number, source in starts]
+    arrows = [(threads[a["tid"]].split()[0], threads[b["tid"]].split()[0]) for a, b in imported(events)]
     assert arrows == [("main", "soup"), ("main", "roast"), ("main", "salad"), ("main", "dessert"), ("soup", "main")]
+    assert {(a["name"], b["name"]) for a, b in imported(events)} == {("running", "running")}
 
 
-def test_slices_of_a_thread_do_not_overlap(tmp_path):
-    write_perfetto(crowd(60, 6), tmp_path / "trace.json")
-    events = json.loads((tmp_path / "trace.json").read_bytes())["traceEvents"]
-    ends = {}
-    for event in sorted((e for e in events if e["ph"] == "X" and e["tid"] > 2), key=lambda e: e["ts"]):
-        assert event["ts"] >= ends.get(event["tid"], 0) - 0.001
-        ends[event["tid"]] = event["ts"] + event["dur"]
+@pytest.mark.parametrize("recording", [kitchen(), work_queue(), crowd(60, 6), hostile()])
+def test_slices_are_disjoint_or_nested_and_arrows_have_both_ends(tmp_path, recording):
+    events, _ = traced(recording, tmp_path)
+    arrows = imported(events)
+    assert len(arrows) == sum(e["ph"] == "s" for e in events)
+    assert all(event["name"] == "running" for _, event in arrows)
+    slices = [e for e in events if e["ph"] == "X"]
+    assert not [e for e in slices if e["name"] == "ready" and not e["dur"]]
+
+
+def test_an_arrow_starts_at_the_callback_that_woke(tmp_path):
+    m = Maker()
+    task, bell = m.task("soup"), m.task("bell", kind="callback")
+    m.run(task)
+    m.wait(task, "future")
+    m.callback(bell, 2, wakes=task)
+    m.run(task)
+    m.done(task)
+    events, threads = traced(m.made(), tmp_path)
+    assert [(threads[a["tid"]], a["name"], threads[b["tid"]], b["name"]) for a, b in imported(events)] == [
+        ("callbacks", "bell", "soup", "running")
+    ]
+
+
+def test_who_wakes_before_it_was_seen_to_run_has_no_arrow(tmp_path):
+    m = Maker()
+    early, late = m.task("early"), m.task("late")
+    m.ready(early, late)
+    m.run(early)
+    m.done(early)
+    m.run(late)
+    m.done(late)
+    events, _ = traced(m.made(), tmp_path)
+    assert imported(events) == []
+
+
+def test_blocks_that_cross_are_cut(tmp_path):
+    m = Maker()
+    m.task("outer")
+    for began, length in ((150, 20), (0, 300), (100, 300), (500, 200)):
+        m.at(began + length)
+        m.block(length, "/app/app.py", began)
+    events, threads = traced(m.made(800), tmp_path)
+    imported(events)
+    blocks = [(threads[e["tid"]], e["name"], e["ts"] / 1000, e["dur"] / 1000) for e in events if e.get("cat") == "blocked"]
+    assert blocks == [
+        ("blocked", "app.py", 0, 300),
+        ("blocked", "app.py:100", 100, 200),
+        ("blocked", "app.py:150", 150, 20),
+        ("blocked", "app.py:500", 500, 200),
+    ]
+
+
+def test_threads_of_two_loops_have_numbers_of_their_own_and_an_order(tmp_path):
+    m = Maker(loops=["MainThread", "Thread-1"])
+    for number in (0, 1):
+        m.loop = number
+        task = m.task(f"task of {number}")
+        m.run(task)
+        m.done(task)
+    events, _ = traced(m.made(), tmp_path)
+    named = [e for e in events if e["name"] == "thread_name"]
+    assert len({e["tid"] for e in named}) == len(named)
+    assert [e["args"]["name"] for e in named if e["tid"] == e["pid"]] == ["the loop"] * 2
+    order = {e["tid"]: e["args"]["sort_index"] for e in events if e["name"] == "thread_sort_index"}
+    for process in (1, 2):
+        mine = sorted((order[e["tid"]], e["args"]["name"]) for e in named if e["pid"] == process)
+        assert [name for _, name in mine] == ["the loop", "callbacks", f"task of {process - 1}"]
+
+
+def test_no_surrogate_is_escaped(tmp_path):
+    """Perfetto reads no trace that has one; JSON in ASCII would write each character beyond U+FFFF as two."""
+    m = Maker("/app/\U0001f372.py")
+    task = m.task("soup \U0001f372 \udc80 \u202emoorhsum", "", 0)
+    m.run(task)
+    m.done(task)
+    _, threads = traced(m.made(), tmp_path)
+    assert threads[max(threads)] == "soup \U0001f372 ? \u202emoorhsum"
+    text = (tmp_path / "trace.json").read_text("utf-8").partition('"otherData"')[0]
+    assert not re.search(r"\\ud[89a-f]", text, re.IGNORECASE)

@@ -20,9 +20,11 @@ import os
 import sys
 import threading
 import time
+import weakref
 from collections import deque
 
 from . import _core
+from .loop import run_hooks
 from .recording import Block, Events, Kind, Recording, TaskInfo, Wait
 
 TYPE_CHECKING = False
@@ -39,6 +41,8 @@ _users = 0
 _blocks: deque[tuple[int, Block | None]] = deque(maxlen=4096)  # None: told of anew under a later number.
 _block_number = 0
 _stall_hooks: list[Callable[[], None]] = []
+_ran: deque[tuple[int, str]] = deque(maxlen=1 << 16)  # each loop's thread, in the order in which the loops first ran
+_known: weakref.WeakSet[Any] = weakref.WeakSet()  # these loops
 
 
 def start(capacity: int = CAPACITY) -> int:
@@ -61,6 +65,7 @@ def start(capacity: int = CAPACITY) -> int:
         since = time.monotonic_ns()
         if not _users:
             _core.record_start(capacity, *_existing())
+            run_hooks.append(_runs)
         _users += 1
     return since
 
@@ -78,7 +83,9 @@ def stop() -> None:
         _users -= 1
         if not _users:
             _core.record_stop()
-            _blocks.clear()
+            run_hooks.remove(_runs)
+            for kept in (_blocks, _ran, _known):
+                kept.clear()
 
 
 def is_on() -> bool:
@@ -326,8 +333,9 @@ class _Taken:
                 raise RuntimeError("the recorder is off: switch it on with rondeau.record() or rondeau.flight_recorder()")
             self._snapshot = _core.record_snapshot()
             self._blocks = dict(_blocks)
+            self._ran = list(_ran)
         self._since = max(since, 0)
-        self._names = {thread.ident: thread.name for thread in threading.enumerate()}
+        self._alive = {thread.ident: thread.name for thread in threading.enumerate()}
         self.time = time.time()
         self._now = time.monotonic_ns()
 
@@ -344,12 +352,34 @@ class _Taken:
             started=self.time - (self._now - found["began"]) / 1e9,
             duration=found["duration"],
             lost=found["lost"],
-            loops=[self._names.get(ident) or "a thread that ended" for ident in found["loops"]] or ["MainThread"],
+            loops=_threads(found["loops"], self._ran, self._alive) or ["MainThread"],
             tasks={row[0]: TaskInfo(*row) for row in found["tasks"]},
             waits=[Wait(*row) for row in found["waits"]],
             blocks=blocks,
             events=Events(events),
         )
+
+
+def _runs(loop: Any, what: str) -> None:
+    """A loop starts or stops: a thread is known by its name while it lasts, and a loop's may have ended before anybody asks."""
+    if what == "loop_started" and loop not in _known:
+        _known.add(loop)
+        _ran.append((threading.get_ident(), threading.current_thread().name))
+
+
+def _threads(idents: list[int], ran: list[tuple[int, str]], alive: dict[int | None, str]) -> list[str]:
+    """The name of each loop's thread. Threads may have one identity, one after another; a loop may have run before all this.
+
+    >>> _threads([1, 2, 1, 3], [(2, "mailer"), (1, "second")], {1: "third"})
+    ['third', 'mailer', 'second', 'a thread that ended']
+    """
+    named: dict[int, list[str]] = {}
+    for ident, name in ran:
+        named.setdefault(ident, []).append(name)
+    names = []
+    for ident in reversed(idents):
+        names.append(named[ident].pop() if named.get(ident) else alive.get(ident, "a thread that ended"))
+    return names[::-1]
 
 
 def _with_blocks(events: bytes, known: dict[int, Block | None]) -> tuple[bytes | bytearray, list[Block]]:

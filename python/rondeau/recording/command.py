@@ -2,7 +2,8 @@
 
 Called by cli.py. `trace` runs a program exactly as `run` does, with the recorder on. What it says goes to standard error, and
 only after everything else, the program's own traceback too: it is written by the last function of atexit, so that a program
-that fails or is interrupted has its recording as well, and its exit status stays its own.
+that fails or is interrupted has its recording as well, and its exit status stays its own. SIGTERM, at which Python runs
+nothing of atexit, is waited for as well: a server has no other end. os._exit and SIGKILL leave nothing.
 
 The files stand side by side: NAME.rondeau (the recording), NAME.html (the page), NAME.trace.json (for https://ui.perfetto.dev).
 They are replaced if they exist. Whether they can be written is found out before the program runs.
@@ -12,8 +13,10 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -102,10 +105,7 @@ def trace(chosen: Options, program: str, run: Callable[[], None]) -> None:
             recorder.stop()
         except RuntimeError:  # The program has stopped it.
             return
-        try:
-            tell(analyse(recording), path, Options(path, chosen.open, True), recording)
-        except (OSError, RecordingError) as error:
-            say(f"rondeau: what was recorded cannot be written: {error}")
+        tell(analyse(recording), path, Options(path, chosen.open, True), recording)
         if interrupted:
             # Python dies by SIGINT if the last source text that it ran ended in a KeyboardInterrupt; what was imported
             # meanwhile may have been the last one (namedtuple and dataclass run some).
@@ -115,11 +115,31 @@ def trace(chosen: Options, program: str, run: Callable[[], None]) -> None:
     since = recorder.start(CAPACITY)
     watchdog = _watchdog.watchdog("auto", log=False).start()
     atexit.register(report)
+    _before_termination(report)
     try:
         run()
     except KeyboardInterrupt:
         interrupted = True
         raise
+
+
+def _before_termination(report: Callable[[], None]) -> None:
+    """Have SIGTERM end the program as ever, after `report`: unless it is ignored, or the program handles it."""
+
+    def end(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        try:
+            report()
+        finally:
+            os.kill(os.getpid(), number)
+
+    def forget() -> None:
+        if signal.getsignal(signal.SIGTERM) is end:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, end)
+        os.register_at_fork(after_in_child=forget)
 
 
 def view(words: list[str]) -> None:
@@ -137,35 +157,46 @@ def view(words: list[str]) -> None:
     try:
         found = analyse(Recording.load(path))
         name = os.path.basename(path).removesuffix(".rondeau")
-        tell(found, base(chosen.out or os.path.dirname(path) or ".", name), chosen, None)
+        place = base(chosen.out or os.path.dirname(path) or ".", name)
     except OSError as error:
         raise SystemExit(f"rondeau: {error.strerror or error}: {error.filename!r}") from None
     except RecordingError as error:
         raise SystemExit(f"rondeau: {error}") from None
+    if not tell(found, place, chosen, None):
+        raise SystemExit(1)
 
 
-def tell(found: Analysis, path: str, chosen: Options, recording: Recording | None) -> None:
-    """Write the files, then the summary and where they are."""
-    written = []
-    if recording is not None:
-        recording.save(f"{path}.rondeau")
-        written.append(("recording", f"{path}.rondeau"))
-    write_page(found, f"{path}.html")
-    written.append(("page", f"{path}.html"))
+def tell(found: Analysis, path: str, chosen: Options, recording: Recording | None) -> bool:
+    """Say the summary, write the files, and say where they are; True if all could be written.
+
+    What cannot is told and left out: a disk that is full does not take the story away.
+    """
+    files = [] if recording is None else [("recording", "rondeau", recording.save)]
+    files.append(("page", "html", functools.partial(write_page, found)))
     if chosen.perfetto:
-        write_perfetto(found, f"{path}.trace.json")
-        written.append(("for ui.perfetto.dev", f"{path}.trace.json"))
-    width = max(len(what) for what, _ in written)
-    files = "\n".join(f"{what:<{width}}  {near(file)}" for what, file in written)
-    text = f"{summary(found)}\n\n{files}"
-    if recording is None:
-        print(text)
-    else:
-        say(f"\n{text}")
-    if chosen.open:
+        files.append(("for ui.perfetto.dev", "trace.json", functools.partial(write_perfetto, found)))
+    out = print if recording is None else say
+    out(summary(found) if recording is None else f"\n{summary(found)}")
+    width = max(len(what) for what, _, _ in files)
+    lines, wrong = [], []
+    for what, ending, write in files:
+        file = f"{path}.{ending}"
+        try:
+            write(file)
+            lines.append(f"{what:<{width}}  {near(file)}")
+        except RecordingError as error:
+            wrong.append(f"rondeau: {error}")
+        except OSError as error:
+            wrong.append(f"rondeau: cannot write {near(file)!r}: {error.strerror or error}")
+    if lines:
+        out("\n" + "\n".join(lines))
+    for line in wrong:
+        say(line)
+    if chosen.open and os.path.exists(f"{path}.html"):
         import webbrowser
 
         webbrowser.open(f"file://{path}.html")
+    return not wrong
 
 
 def near(path: str) -> str:

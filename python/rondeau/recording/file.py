@@ -23,6 +23,7 @@ reader of a Recording checks again. Rejected: pickle (runs code), JSON for the e
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import operator
@@ -30,6 +31,7 @@ import os
 import struct
 import tempfile
 import zlib
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from .model import ROW, WAIT_KINDS, Block, Events, Kind, Recording, TaskInfo, Wait
@@ -54,10 +56,7 @@ class _Wrong(Exception):
 
 
 def save(recording: Recording, path: str | os.PathLike[str]) -> None:
-    """Called by Recording.save. Whoever reads `path` meanwhile sees the old file or the new one.
-
-    Private to the user (0600, as mkstemp makes it): names of tasks and peers are nobody else's business.
-    """
+    """Called by Recording.save."""
     tables = json.dumps(_tables(recording), separators=(",", ":"), allow_nan=False).encode()
     events = recording.events.packed
     try:
@@ -69,11 +68,22 @@ def save(recording: Recording, path: str | os.PathLike[str]) -> None:
     head = HEAD.pack(
         MAGIC, VERSION, ROW.size, len(packed_tables), len(tables), len(packed_events), len(recording.events), check
     )
+    with replacing(path) as descriptor, open(descriptor, "wb") as file:
+        file.writelines([head, CHECK.pack(zlib.crc32(head)), packed_tables, packed_events])
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[int]:
+    """A descriptor of a new file, which takes its place when the block is left, or vanishes with an exception.
+
+    Used for the page and the trace as well. Whoever reads `path` meanwhile sees the old file or the new one, and a disk that is
+    full leaves no half of one. Private to the user (0600, as mkstemp makes it): names of tasks and peers are nobody else's
+    business.
+    """
     folder, name = os.path.split(os.path.abspath(path))
-    descriptor, partial = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
+    descriptor, partial = tempfile.mkstemp(prefix=f".{name[:200]}.", dir=folder)
     try:
-        with open(descriptor, "wb") as file:
-            file.writelines([head, CHECK.pack(zlib.crc32(head)), packed_tables, packed_events])
+        yield descriptor
         os.replace(partial, path)
     except BaseException:
         os.unlink(partial)

@@ -32,6 +32,7 @@ from string import Template
 from typing import Any
 
 from .analysis import analyse
+from .file import replacing
 from .lanes import Analysis, Lane, Segments
 from .model import WAIT_KINDS, Recording
 from .summary import headline, program, summary
@@ -42,9 +43,9 @@ OUTCOMES = ["pending", "done", "cancelled", "failed"]
 
 
 def write_page(recording: Recording | Analysis, path: str | os.PathLike[str]) -> None:
-    """Write the page of `recording` to `path`. OSError as from open()."""
+    """Write the page of `recording` to `path`, private to the user. OSError as from open()."""
     text = page(recording)
-    with open(path, "w", encoding="utf-8") as file:
+    with replacing(path) as descriptor, open(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
 
 

@@ -346,10 +346,10 @@ unsafe fn park(loop_: Loop, kind: Kind, timeout: Option<Duration>) {
         let of_loop = state.of_loop(loop_);
         of_loop.ended = 0;
         let of_loop = *of_loop;
+        state.loops[usize::from(of_loop.number)].thread = loop_.parts().thread;
         if timeout == Some(Duration::ZERO) {
             return; // A look that does not wait is part of the loop's work.
         }
-        state.loops[usize::from(of_loop.number)].thread = loop_.parts().thread;
         let time = state.ticks.now();
         state.push(kind, time, 0, 0, of_loop, 0);
     }
