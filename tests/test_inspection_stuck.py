@@ -2,7 +2,7 @@
 
 import pytest
 
-from inspected import judge, program
+from inspected import judge, look, program
 
 
 @pytest.fixture(params=["asyncio", "rondeau"])
@@ -47,6 +47,35 @@ def test_two_locks_in_opposite_order(names):
     assert orphans == []
     assert behind == ["C"]
     assert lines[0] == "deadlock: A waits for B waits for A"
+
+
+@pytest.mark.parametrize("how", ["async with bell:", "if await bell.acquire():"])
+def test_who_waits_in_a_condition_does_not_hold_its_lock(names, how):
+    """Neither while it waits to be told, nor while it waits to get the lock back."""
+    body = (
+        f"""
+    bell = aio.Condition()
+    async def guest():
+        async with bell:
+            await bell.wait()
+    async def cook():
+        {how}
+            bell.notify(1)
+            await aio.sleep(1000)
+    async def late():
+        async with bell:
+            pass
+    tasks = [aio.create_task(guest(), name="told"), aio.create_task(guest(), name="untold")]
+    await aio.sleep(0)
+    tasks += [aio.create_task(cook(), name="cook"), aio.create_task(late(), name="late")]
+    """
+        + END
+    )
+    with program(body, names) as child:
+        assert judge(child).lines() == []
+        held = {task.name: len(task.holds) for task in look(child).tasks}
+        assert [held[name] for name in ("told", "untold", "late")] == [0, 0, 0]
+        assert held["cook"] == how.startswith("async")
 
 
 def test_a_lock_within_itself(names):

@@ -128,8 +128,8 @@ class Snapshot:
         kind, facts = self.objects.get(address, ("object", {}))
         words = f"<{kind} {address:#x}"
         if "size" in facts:
-            most = facts.get("maxsize") or "any number"
-            words += f", {facts['size']} of {most} items"
+            most = f" of {facts['maxsize']}" if facts.get("maxsize") else ""
+            words += f", {facts['size']}{most} items"
         if "value" in facts:
             words += f", value {facts['value']}"
         return f"{words}>"

@@ -98,6 +98,11 @@ pub unsafe fn note(
             .copied()
             .find(|object| has_class(*object, known.classes))
             .unwrap_or(ptr::null_mut());
+        if known.kind == Purpose::Condition.short() && !object.is_null() {
+            // It has given the lock back until it has been told, and has it again.
+            let lock = lock_of(object);
+            found.holds.retain(|held| *held != lock);
+        }
         let mut wait = Wait::new(known.kind, object);
         match known.how {
             How::Timer => {
