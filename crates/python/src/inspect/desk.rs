@@ -15,6 +15,8 @@ use crate::ffi::{answer, types};
 use pyo3_ffi as ffi;
 use rondeau_driver::porter::{Bell, Guest, Peer, Porter, Visit};
 use rondeau_driver::{Quiet, clock, user};
+use std::ffi::{c_int, c_void};
+use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -209,10 +211,23 @@ unsafe extern "C" fn forking(_: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *m
 }
 
 unsafe extern "C" fn parent(_: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // Python 3.13 counts the threads, to warn of them, after these hooks: hence not before the fork has returned, which the main
+    // thread tells by its next pending call. If another thread has forked, the main one may sleep for long.
+    // SAFETY: CPython calls this with the GIL held, and so it does the pending call.
+    unsafe {
+        let is_main = u32::try_from(libc::gettid()) == Ok(std::process::id());
+        if !is_main || ffi::Py_AddPendingCall(Some(again), ptr::null_mut()) != 0 {
+            again(ptr::null_mut());
+        }
+    }
+    answer::none(Ok(()))
+}
+
+extern "C" fn again(_: *mut c_void) -> c_int {
     if !loops().all.is_empty() {
         open();
     }
-    answer::none(Ok(()))
+    0
 }
 
 unsafe extern "C" fn forked(_: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
