@@ -24,7 +24,7 @@ def subscribed(listener, *loops):
         yield listener
     finally:
         rondeau.unsubscribe(listener)
-    assert not loop.run_hooks
+    assert _listeners._run_changed not in loop.run_hooks
     assert not any(_listeners._listening.values())
 
 

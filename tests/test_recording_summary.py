@@ -54,7 +54,7 @@ def serial():
 
 
 CLINIC = r"""
-app.py: 621 ms of wall time, 199 ms of waiting, one wait at a time.
+app.py: 621 ms of wall time, 199 ms of waiting, one wait at a time. The loop was blocked for 420 ms.
 The ring was full: 3 events before these are gone.
 
 The loop, 621 ms:
@@ -163,7 +163,9 @@ def test_a_hostile_name_cannot_reach_the_terminal():
 
 def test_the_headline_tells_the_story():
     assert (
-        headline(analyse(kitchen(66_000))) == "5 min 43 s of wall time, 15 min 24 s of waiting: 2.7 waits at a time, at most 4."
+        headline(analyse(kitchen(66_000)))
+        == "5 min 43 s of wall time, 15 min 24 s of waiting: 2.7 waits at a time, at most 4. "
+        "The loop was blocked for 52.8 s."
     )
     m = Maker()
     task = m.task("a")
@@ -171,3 +173,8 @@ def test_the_headline_tells_the_story():
     m.at(40)
     m.done(task)
     assert headline(analyse(m.made())) == "40.0 ms of wall time, in which nothing outside was waited for."
+    m = Maker()
+    bell = m.task("bell", kind="callback")
+    m.callback(bell, 40)
+    m.callback(bell, 20)
+    assert headline(analyse(m.made())) == "60.0 ms of wall time, 2 callbacks and no task."

@@ -28,13 +28,22 @@ def headline(found: Analysis) -> str:
     took = duration(wall)
     if not len(recording.events):
         return "no event was recorded: it ran no loop of Rondeau's meanwhile."
-    if not found.outside:
-        return f"{took} of wall time, in which nothing outside was waited for."
-    text = f"{took} of wall time, {duration(found.outside)} of waiting"
-    if found.most_at_once == 1:
-        return f"{text}, one wait at a time."
+    runs, tasks = sum(loop.callback_runs for loop in found.loops), sum(not lane.housekeeping for lane in found.lanes)
     average = found.outside / max(wall, 1)
-    return f"{text}: {average:,.{1 if average < 100 else 0}f} waits at a time, at most {found.most_at_once:,}."
+    if not tasks:
+        text = f"{took} of wall time, {many(runs, 'callback')} and no task."
+    elif not found.outside:
+        text = f"{took} of wall time, in which nothing outside was waited for."
+    elif found.most_at_once == 1:
+        text = f"{took} of wall time, {duration(found.outside)} of waiting, one wait at a time."
+    else:
+        text = f"{took} of wall time, {duration(found.outside)} of waiting: "
+        text += f"{average:,.{1 if average < 100 else 0}f} waits at a time, at most {found.most_at_once:,}."
+    worst = max(found.loops, key=lambda loop: loop.blocked)
+    if worst.blocked > (worst.ended - worst.began) // 10:
+        name = "The loop" if len(found.loops) == 1 else f"The loop of {plain(worst.name)}"
+        text += f" {name} was blocked for {duration(worst.blocked)}."
+    return text
 
 
 def _story(found: Analysis) -> list[str]:

@@ -113,7 +113,7 @@ function drawRow(pen, lane, top, row, area) {
   pen.fillStyle = lane < pinned ? colours.soft : colours.ink;
   const failed = outcome === "failed" ? 14 : 0;
   const [loud, soft = ""] = lanes[lane].label ?? [name];
-  const room = area.left - 28 - failed, seen = fit(pen, loud, room);
+  const room = area.left - 28 - failed, seen = fit(pen, loud, room, 8);
   pen.fillText(seen, 18, top + row / 2);
   const wide = pen.measureText(seen).width;
   pen.fillStyle = colours.soft;

@@ -5,21 +5,27 @@ function drawStory() {
   $("facts").textContent = data.facts.join(" · ");
   const worked = data.loops.reduce((sum, loop) => sum + loop[3] + loop[5], 0);
   drawBars(worked);
-  const rows = data.loops.flatMap(([name, began, ended, work, idle, blocked, spans]) => {
-    const all = Math.max(ended - began, 1), of = data.loops.length > 1 ? ` (${name})` : "";
-    const share = (ns) => `${((ns / all) * 100).toFixed(1)} %`;
-    return [
-      [`the loop worked${of}`, duration(work), share(work)],
-      [`it idled${of}: nothing was ready`, duration(idle), share(idle)],
-      [`it was blocked${of}`, spans.length ? duration(blocked) : "never", spans.length ? share(blocked) : `for ${duration(data.threshold)} or longer`, spans.length > 0],
-    ];
-  });
+  // Of two loops each has its figures; of more, all have them together, and their lanes show each.
+  const rows = data.loops.length > 2
+    ? figures(["s", "they", "were"], data.loops.reduce((sum, loop) => sum.map((each, n) => each + loopFigures(loop)[n]), [0, 0, 0, 0]))
+    : data.loops.flatMap((loop) => figures(["", "it", "was"], loopFigures(loop), data.loops.length > 1 ? ` (${loop[0]})` : ""));
   const delay = lanes.slice(pinned).reduce((most, lane) => Math.max(most, lane.delay), 0);
   rows.push([tasks === 1 ? "task" : "tasks", count(tasks), ""]);
   rows.push(["waited at once", `${data.atOnce ? "at most " : ""}${count(data.atOnce)}`, ""]);
   rows.push(["longest wait for a turn", duration(delay), ""]);
   $("figures").replaceChildren(...rows.map(([title, value, note, bad]) =>
     make("div", { name: bad ? "bad" : "" }, make("dt", { text: title }), make("dd", { text: `${value} ` }, make("small", { text: note })))));
+}
+
+const loopFigures = ([, began, ended, work, idle, blocked]) => [ended - began, work, idle, blocked];
+
+function figures([plural, they, were], [all, work, idle, blocked], of = "") {
+  const share = (ns) => `${((ns / Math.max(all, 1)) * 100).toFixed(1)} %`;
+  return [
+    [`the loop${plural} worked${of}`, duration(work), share(work)],
+    [`${they} idled${of}: nothing was ready`, duration(idle), share(idle)],
+    [`${they} ${were} blocked${of}`, blocked ? duration(blocked) : "never", blocked ? share(blocked) : `for ${duration(data.threshold)} or longer`, blocked > 0],
+  ];
 }
 
 // Two bars: all waits and all work one after another, and what it really took.

@@ -83,7 +83,7 @@ function paintProfile(width, left, wide) {
   }
   pen.fillStyle = colours.soft;
   pen.fillText("tasks alive", 18, 16);
-  pen.fillText(`at most ${count(Math.round(profile.most))}`, 18, 33);
+  pen.fillText(`at most ${count(tasks && Math.round(profile.most))}`, 18, 33);
 }
 
 function drawOverview() {

@@ -46,16 +46,19 @@ function prepare(canvas, width, height) {
   return pen;
 }
 
-function fit(pen, text, width) {
+// As much of a text as there is room for; of a name that is cut, its end tells it from its like.
+function fit(pen, text, width, keep = 0) {
   if (width < 14) return "";
   if (pen.measureText(text).width <= width) return text;
-  let low = 0, high = text.length;
+  const letters = [...text], end = keep && letters.length > 2 * keep ? letters.slice(-keep).join("") : "";
+  const cut = (most) => `${letters.slice(0, most).join("")}…${end}`;
+  let low = 0, high = letters.length;
   while (low < high) {
     const middle = (low + high + 1) >> 1;
-    if (pen.measureText(text.slice(0, middle) + "…").width <= width) low = middle;
+    if (pen.measureText(cut(middle)).width <= width) low = middle;
     else high = middle - 1;
   }
-  return low > 1 ? text.slice(0, low) + "…" : "";
+  return low > 1 ? cut(low) : "";
 }
 
 // `area`: left, width, top, height, and from, to in time.
@@ -141,11 +144,13 @@ function runsUntil(lane, i, time) {
   return runs[i] + (busy(state[i]) ? Math.min(time, endOf(lane, i)) - start[i] : 0);
 }
 
-// Round times for a ruler: about one for every 110 pixels.
+// Round times for a ruler: about one for every 110 pixels. From ten seconds on they are those of a clock.
+const CLOCK = [15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400].map((seconds) => seconds * 1e9);
 function ticks(from, to, width) {
   const rough = (to - from) / Math.max(width / 110, 1);
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((each) => each >= rough);
+  const steps = rough > 1e10 && rough <= CLOCK.at(-1) ? CLOCK : [1, 2, 5, 10].map((factor) => factor * power);
+  const step = steps.find((each) => each >= rough);
   const found = [];
   for (let n = Math.ceil(from / step); n * step <= to; n++) found.push(n * step);
   return { found, step };
