@@ -111,6 +111,17 @@ def test_other_users_programs_are_not_listed():
             there.__exit__()
 
 
+def test_a_stopped_program_keeps_nobody_who_lists_all():
+    with program(SLEEPS) as child:
+        (name,) = (name for name, number in asking.names() if number == child.pid)
+        child.send_signal(signal.SIGSTOP)
+        while asking.state_of(child.pid) != "T":
+            pass
+        with pytest.raises(asking.NoAnswer, match="it is stopped"):
+            asking._enter(name, None, 3600.0)
+        child.send_signal(signal.SIGCONT)
+
+
 def test_somebody_who_takes_the_name_is_not_asked():
     source = """
 import asyncio, rondeau

@@ -140,11 +140,14 @@ def connect(pid: int, patience: float = 5.0) -> Program:
 
 
 def programs() -> list[Program]:
-    """All programs that can be asked, each with its connection, by number. Those of other users are left out."""
+    """All programs that can be asked, each with its connection, by number.
+
+    Those of other users are left out, and those that are stopped; one that gets no processor is waited for.
+    """
     found: dict[int, Program] = {}
     for name, _ in names():
         try:
-            program = _enter(name, None, 1.0)
+            program = _enter(name, None, 5.0)
         except CannotAsk:
             continue
         if program is not None:
@@ -182,6 +185,8 @@ def _enter(name: str, pid: int | None, patience: float) -> Program | None:
         if there == 0 or pid not in (None, there):
             door.close()
             return None  # Somebody who has taken the name, or a process that this namespace does not see.
+        if pid is None and state_of(there) in ("T", "t"):
+            raise NoAnswer(f"process {there} does not answer: it is stopped")
         try:
             greeting = read(door.recv(64 * 1024))
         except TimeoutError:
