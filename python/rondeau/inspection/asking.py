@@ -64,6 +64,7 @@ class Program:
             CannotAsk: the program says that it cannot.
         """
         until = time.monotonic() + patience
+        others = None  # Why there is no answer, once the program has said so.
         try:
             while True:
                 self._door.settimeout(max(until - time.monotonic(), 0.01))
@@ -72,11 +73,12 @@ class Program:
                 answer = read(message)
                 if not answer.get("busy"):
                     break
+                others = "others have asked it, and it has not answered them yet"
                 if time.monotonic() > until:
-                    raise NoAnswer(self._why_not("others have asked it, and it has not answered them yet"))
+                    raise NoAnswer(self._why_not(others))
                 time.sleep(0.05)
         except TimeoutError:
-            raise NoAnswer(self._why_not(None)) from None
+            raise NoAnswer(self._why_not(others)) from None
         except OSError as error:
             raise CannotAsk(f"process {self.pid} hung up: {error.strerror or error}") from None
         if files:
