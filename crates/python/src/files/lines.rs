@@ -1,4 +1,4 @@
-//! `_core.Lines`: the base of the file classes, which takes lines out of what was read; and `_core.Ready`, a line as an awaitable.
+//! `_core.Lines`: the base of the file classes, which takes lines out of what was read.
 //!
 //! `async for` asks once a line. Where the line is in memory the answer is complete: it costs no coroutine, no future and no turn of
 //! the loop. Where it is not, the class's own `_refill()` may have more in memory (a str to decode), and else `_next_line()` is a coroutine.
@@ -7,13 +7,12 @@
 //! Invariants: `used <= len(chunk)`, in characters or bytes; `chunk` is a str, a bytes or NULL (closed). While `busy` an operation is changing
 //! it, and only `_next_line()` may, in its turn.
 
+use super::ready;
 use crate::ffi::{
     Python, Raised,
     args::raise_type_error,
-    compat,
     gil::GilCell,
     owned::Owned,
-    stop_iteration,
     types::{self, Type},
 };
 use pyo3_ffi as ffi;
@@ -33,29 +32,14 @@ struct Lines {
     iterating: bool,
 }
 
-#[repr(C)]
-struct Ready {
-    ob_base: ffi::PyObject,
-    value: *mut ffi::PyObject,
-    /// The value is an exception, to be raised; without one it is MemoryError.
-    failed: bool,
-}
-
-struct Kept {
-    ready: *mut ffi::PyTypeObject,
-    /// What is given where there is no memory for another one; it can be awaited any number of times.
-    no_memory: *mut ffi::PyObject,
-    /// One dead instance, for the next one.
-    spare: *mut ffi::PyObject,
+/// The names of the class's own methods.
+struct Names {
     refill: *mut ffi::PyObject,
     next_line: *mut ffi::PyObject,
     pass_turn: *mut ffi::PyObject,
 }
 
-static KEPT: GilCell<Kept> = GilCell::new(Kept {
-    ready: ptr::null_mut(),
-    no_memory: ptr::null_mut(),
-    spare: ptr::null_mut(),
+static NAMES: GilCell<Names> = GilCell::new(Names {
     refill: ptr::null_mut(),
     next_line: ptr::null_mut(),
     pass_turn: ptr::null_mut(),
@@ -154,33 +138,6 @@ unsafe fn take(lines: *mut Lines) -> Python<Option<Owned>> {
     }
 }
 
-unsafe fn ready(value: Owned, failed: bool) -> Owned {
-    // SAFETY: a spare instance is dead and empty; a new one's fields are written before anybody sees it.
-    unsafe {
-        let kept = KEPT.get();
-        let object = if kept.spare.is_null() {
-            ffi::PyType_GenericAlloc(kept.ready, 0)
-        } else {
-            std::mem::replace(&mut kept.spare, ptr::null_mut())
-        };
-        if object.is_null() {
-            ffi::PyErr_Clear();
-            return Owned::from_borrowed(kept.no_memory);
-        }
-        let fresh = object.cast::<Ready>();
-        (*fresh).value = value.into_ptr();
-        (*fresh).failed = failed;
-        Owned::from_owned(object)
-    }
-}
-
-/// The exception that is set, as an awaitable that raises it.
-#[cold]
-unsafe fn failure(Raised: Raised) -> Owned {
-    // SAFETY: an exception is set; it is ours once taken.
-    unsafe { ready(Owned::from_owned(compat::take_raised()), true) }
-}
-
 unsafe fn next(object: *mut ffi::PyObject) -> Python<Owned> {
     // SAFETY: the caller's contract: an instance that is kept alive.
     unsafe {
@@ -189,21 +146,24 @@ unsafe fn next(object: *mut ffi::PyObject) -> Python<Owned> {
             (*lines).iterating = true;
             loop {
                 if let Some(line) = take(lines)? {
-                    return Ok(ready(line, false));
+                    return Ok(ready::with(line));
                 }
-                let more = Owned::new(ffi::PyObject_CallMethodNoArgs(object, KEPT.get().refill))?;
+                let more = Owned::new(ffi::PyObject_CallMethodNoArgs(object, NAMES.get().refill))?;
                 if more.as_ptr() != ffi::Py_True() || (*lines).busy {
                     break;
                 }
             }
         }
-        Owned::new(ffi::PyObject_CallMethodNoArgs(object, KEPT.get().next_line))
+        Owned::new(ffi::PyObject_CallMethodNoArgs(
+            object,
+            NAMES.get().next_line,
+        ))
     }
 }
 
 unsafe extern "C" fn anext(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance that it keeps alive.
-    unsafe { next(object).unwrap_or_else(|raised| failure(raised)) }.into_ptr()
+    unsafe { next(object).unwrap_or_else(|raised| ready::failure(raised)) }.into_ptr()
 }
 
 unsafe extern "C" fn aiter(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
@@ -238,7 +198,7 @@ unsafe extern "C" fn end_turn(
             (*lines).busy = false;
             return Owned::from_borrowed(ffi::Py_None()).into_ptr();
         }
-        let passed = ffi::PyObject_CallMethodNoArgs(object, KEPT.get().pass_turn);
+        let passed = ffi::PyObject_CallMethodNoArgs(object, NAMES.get().pass_turn);
         if passed.is_null() {
             (*lines).busy = false;
         }
@@ -343,86 +303,6 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
     }
 }
 
-unsafe extern "C" fn ready_await(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls this on an instance.
-    unsafe { Owned::from_borrowed(object).into_ptr() }
-}
-
-/// The value, which is given away once; None after that.
-unsafe fn given(object: *mut ffi::PyObject) -> Python<Owned> {
-    // SAFETY: the field is emptied before its reference goes.
-    unsafe {
-        let fields = object.cast::<Ready>();
-        let value = std::mem::replace(&mut (*fields).value, ptr::null_mut());
-        if (*fields).failed {
-            if value.is_null() {
-                ffi::PyErr_NoMemory();
-            } else {
-                (*fields).failed = false;
-                compat::set_raised(value);
-            }
-            return Err(Raised);
-        }
-        Ok(if value.is_null() {
-            Owned::from_borrowed(ffi::Py_None())
-        } else {
-            Owned::from_owned(value)
-        })
-    }
-}
-
-unsafe extern "C" fn ready_next(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: CPython calls this on an instance that it keeps alive; its death forgets the result.
-    unsafe {
-        if let Ok(value) = given(object) {
-            stop_iteration::end_of_coroutine(value.into_ptr());
-        }
-        ptr::null_mut()
-    }
-}
-
-unsafe extern "C" fn ready_send(
-    object: *mut ffi::PyObject,
-    _: *mut ffi::PyObject,
-    result: *mut *mut ffi::PyObject,
-) -> ffi::PySendResult {
-    // SAFETY: CPython calls this on an instance, with a place for the result.
-    unsafe {
-        match given(object) {
-            Ok(value) => {
-                *result = value.into_ptr();
-                ffi::PySendResult::PYGEN_RETURN
-            }
-            Err(Raised) => {
-                *result = ptr::null_mut();
-                ffi::PySendResult::PYGEN_ERROR
-            }
-        }
-    }
-}
-
-unsafe extern "C" fn ready_dealloc(object: *mut ffi::PyObject) {
-    // SAFETY: the last reference is gone; the one spare instance keeps its reference to its type.
-    unsafe {
-        let value = std::mem::replace(&mut (*object.cast::<Ready>()).value, ptr::null_mut());
-        ffi::Py_XDECREF(value);
-        stop_iteration::forget();
-        let kept = KEPT.get();
-        if kept.spare.is_null() && !compat_counts() {
-            ffi::Py_INCREF(object);
-            kept.spare = object;
-            return;
-        }
-        let kind = ffi::Py_TYPE(object);
-        ffi::PyObject_Free(object.cast());
-        ffi::Py_DECREF(kind.cast());
-    }
-}
-
-const fn compat_counts() -> bool {
-    compat::COUNTS_REFERENCES
-}
-
 fn member(name: &'static std::ffi::CStr, type_code: c_int, offset: usize) -> ffi::PyMemberDef {
     ffi::PyMemberDef {
         name: name.as_ptr(),
@@ -433,7 +313,7 @@ fn member(name: &'static std::ffi::CStr, type_code: c_int, offset: usize) -> ffi
     }
 }
 
-/// Makes the types and adds `Lines` to the module.
+/// Makes the type and adds `Lines` to the module.
 pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     let methods = types::table([
         types::noargs(
@@ -487,35 +367,14 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
             (ffi::Py_tp_getset, attributes),
         ],
     };
-    let ready = Type {
-        name: c"rondeau._core.Ready",
-        size: size_of::<Ready>(),
-        flags: ffi::Py_TPFLAGS_IMMUTABLETYPE | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION,
-        slots: vec![
-            (
-                ffi::Py_tp_doc,
-                c"An awaitable that is complete.".as_ptr() as *mut c_void,
-            ),
-            (ffi::Py_tp_dealloc, ready_dealloc as *mut c_void),
-            (ffi::Py_tp_iter, ready_await as *mut c_void),
-            (ffi::Py_tp_iternext, ready_next as *mut c_void),
-            (ffi::Py_am_await, ready_await as *mut c_void),
-            (ffi::Py_am_send, ready_send as *mut c_void),
-        ],
-    };
-    // SAFETY: the slots match their numbers and the sizes are the instance structs'. The import runs alone.
+    // SAFETY: the slots match their numbers and the size is the instance struct's. The import runs alone.
     unsafe {
+        ready::init()?;
         lines.publish(module, ptr::null_mut())?;
         let intern = |name: &std::ffi::CStr| {
             Owned::new(ffi::PyUnicode_InternFromString(name.as_ptr())).map(Owned::into_ptr)
         };
-        let ready: *mut ffi::PyTypeObject = ready.build(ptr::null_mut())?.into_ptr().cast();
-        let no_memory = Owned::new(ffi::PyType_GenericAlloc(ready, 0))?.into_ptr();
-        (*no_memory.cast::<Ready>()).failed = true;
-        *KEPT.get() = Kept {
-            ready,
-            no_memory,
-            spare: ptr::null_mut(),
+        *NAMES.get() = Names {
             refill: intern(c"_refill")?,
             next_line: intern(c"_next_line")?,
             pass_turn: intern(c"_pass_turn")?,

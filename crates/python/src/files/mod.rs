@@ -15,6 +15,7 @@ mod land;
 mod lines;
 mod op;
 mod paths;
+mod ready;
 mod request;
 mod surface;
 pub mod table;
