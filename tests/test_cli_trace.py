@@ -219,6 +219,7 @@ def test_without_a_loop_or_a_place_to_say_it(folder):
     done = start(folder, "trace", "plain.py")
     assert (done.returncode, done.stdout) == (0, "1\n")
     assert "it ran no loop of Rondeau's meanwhile" in done.stderr
+    assert made(folder) == []
     assert start(folder, "trace", "silent.py").returncode == 0
 
 
@@ -237,7 +238,8 @@ def test_out_names_the_files(folder, words, files):
 
 def test_out_may_be_a_folder(folder, tmp_path_factory):
     there = tmp_path_factory.mktemp("there")
-    assert start(folder, "trace", f"--out={there}", "-c", "print(1)").stdout == "1\n"
+    program = "import asyncio, rondeau; print(rondeau.run(asyncio.sleep(0, 1)))"
+    assert start(folder, "trace", f"--out={there}", "-c", program).stdout == "1\n"
     assert made(folder) == []
     assert made(there) == ["command.html", "command.rondeau", "command.trace.json"]
 

@@ -105,7 +105,11 @@ def trace(chosen: Options, program: str, run: Callable[[], None]) -> None:
             recorder.stop()
         except RuntimeError:  # The program has stopped it.
             return
-        tell(analyse(recording), path, Options(path, chosen.open, True), recording)
+        found = analyse(recording)
+        if len(recording.events):
+            tell(found, path, Options(path, chosen.open, True), recording)
+        else:
+            say(f"\n{summary(found)}")  # There is nothing to look at: a module that does not exist, a program without a loop.
         if interrupted:
             # Python dies by SIGINT if the last source text that it ran ended in a KeyboardInterrupt; what was imported
             # meanwhile may have been the last one (namedtuple and dataclass run some).
