@@ -64,8 +64,12 @@ def start(capacity: int = CAPACITY) -> int:
     with _lock:
         since = time.monotonic_ns()
         if not _users:
-            _core.record_start(capacity, *_existing())
             run_hooks.append(_runs)
+            try:
+                _core.record_start(capacity, *_existing())
+            except BaseException:
+                run_hooks.remove(_runs)
+                raise
         _users += 1
     return since
 
