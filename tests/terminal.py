@@ -17,6 +17,7 @@ import asyncio, fcntl, os, signal, sys, termios
 import rondeau
 from rondeau import ainput, stdin, stdout
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored, and a child inherits that.
 if os.isatty(0):
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 arm = sys.argv[1]
