@@ -175,6 +175,30 @@ def test_what_nobody_else_knows(names, made, awaited):
     assert "nobody else knows of the" in lines[0]
 
 
+@pytest.mark.parametrize(
+    ("made", "body"),
+    [
+        # Through the bound __aexit__ that the frame keeps, a cell and a function over it, a method of its own.
+        ("aio.Condition()", "async with thing:\n            await thing.wait()"),
+        ("aio.Condition()", "async with thing:\n            await thing.wait_for(lambda: thing is None)"),
+        ("aio.Barrier(2)", "await thing.wait()"),
+        ("aio.Event()", "change = thing.set\n        await thing.wait()\n        change()"),
+        ("aio.Queue()", "put = lambda: thing.put_nowait(1)\n        await thing.get()\n        put()"),
+    ],
+)
+def test_what_only_its_own_methods_and_functions_know(names, made, body):
+    body = (
+        f"""
+    async def waits(thing):
+        {body}
+
+    task = aio.create_task(waits({made}), name="A")
+    """
+        + END
+    )
+    assert verdict(body, names)[:2] == ([], ["A"])
+
+
 def test_several_that_share_what_nobody_else_knows(names):
     body = (
         """
@@ -234,6 +258,37 @@ def test_several_that_share_what_nobody_else_knows(names):
     box = Box()
     box.event = aio.Event()
     task = aio.create_task(waits(box), name="A")
+    """,
+        # Or by one of its methods or a function over it, which this task has as well.
+        """
+    async def waits(event):
+        change = event.set
+        seen.append(change)
+        await event.wait()
+        change()
+
+    seen = []
+    task = aio.create_task(waits(aio.Event()), name="A")
+    """,
+        """
+    async def waits(bell):
+        ring = lambda: bell.notify_all()
+        seen.append(ring)
+        async with bell:
+            await bell.wait()
+        ring()
+
+    seen = []
+    task = aio.create_task(waits(aio.Condition()), name="A")
+    """,
+        """
+    async def waits(event):
+        pair = (event.set, 1)
+        asyncio.get_running_loop().call_later(500, print, pair)
+        await event.wait()
+        pair[0]()
+
+    task = aio.create_task(waits(aio.Event()), name="A")
     """,
         # A time-out ends it.
         """

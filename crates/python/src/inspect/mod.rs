@@ -17,6 +17,7 @@ mod figures;
 mod hold;
 mod json;
 mod known;
+mod references;
 mod tables;
 mod tasks;
 mod waits;

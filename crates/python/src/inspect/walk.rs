@@ -10,10 +10,10 @@
 use super::answer::{Answer, is_done, numbers, read};
 use super::figures::{threads, write_loops};
 use super::hold::{Hold, Stopped};
-use super::tables::{attribute, referents};
+use super::references::{References, weak_count};
+use super::tables::referents;
 use super::{chain, json, tasks};
-use crate::door::import;
-use crate::ffi::{owned::Owned, suspended};
+use crate::ffi::suspended;
 use pyo3_ffi as ffi;
 use rondeau_driver::porter::Guest;
 use std::collections::{HashMap, HashSet};
@@ -91,8 +91,7 @@ unsafe fn some(hold: &mut Hold, wanted: &[usize], objects: &[usize]) -> Result<A
     // SAFETY: the GIL is held throughout.
     unsafe {
         let mut answer = Answer::new();
-        let mut counts: HashMap<usize, usize> = objects.iter().map(|object| (*object, 0)).collect();
-        let mut alive: HashMap<usize, *mut ffi::PyObject> = HashMap::new();
+        let mut references = References::to(objects);
         let wanted: HashSet<usize> = wanted.iter().copied().collect();
         tasks::each(hold, |task| {
             if !wanted.contains(&task.addr()) {
@@ -103,44 +102,20 @@ unsafe fn some(hold: &mut Hold, wanted: &[usize], objects: &[usize]) -> Result<A
             };
             let held = found.links.iter().flat_map(|link| referents(*link));
             for object in held.chain([read.waiter]) {
-                if let Some(count) = counts.get_mut(&object.addr()) {
-                    *count += 1;
-                    alive.insert(object.addr(), object);
-                }
+                references.see(object);
             }
         })?;
         let out = &mut answer.rest;
         out.push_str(r#","references":{"#);
-        for (index, (address, object)) in alive.iter().enumerate() {
+        for (index, (object, seen)) in references.count().into_iter().enumerate() {
             if index > 0 {
                 out.push(',');
             }
-            let (all, weak) = (ffi::Py_REFCNT(*object), weak_count(*object));
-            json::number(
-                out,
-                format_args!("\"{address}\":[{all},{},{weak}]", counts[address]),
-            );
+            let (address, all, weak) = (object.addr(), ffi::Py_REFCNT(object), weak_count(object));
+            json::number(out, format_args!("\"{address}\":[{all},{seen},{weak}]"));
         }
         out.push('}');
         Ok(answer)
-    }
-}
-
-/// How many weak references there are to an object; 1 where it cannot be told.
-unsafe fn weak_count(object: *mut ffi::PyObject) -> i64 {
-    // SAFETY: a function of C's on a live object.
-    unsafe {
-        let count = import(c"_weakref").ok().and_then(|module| {
-            let function = attribute(module.as_ptr(), c"getweakrefcount")?;
-            Owned::new(ffi::PyObject_CallOneArg(function.as_ptr(), object)).ok()
-        });
-        match count {
-            Some(count) => ffi::PyLong_AsLongLong(count.as_ptr()),
-            None => {
-                ffi::PyErr_Clear();
-                1
-            }
-        }
     }
 }
 
