@@ -24,8 +24,9 @@ import weakref
 from collections import deque
 
 from . import _core
+from ._taken import Taken
 from .loop import run_hooks
-from .recording import Block, Events, Kind, Recording, TaskInfo, Wait
+from .recording import Block, Recording
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def recording(since: int = 0) -> Recording:
     Raises:
         RuntimeError: the recorder is off.
     """
-    return _Taken(since).recording()
+    return _take(since).recording()
 
 
 def blocked(
@@ -303,17 +304,17 @@ class flight_recorder:
         Returns:
             The thread that writes; what goes wrong in it is reported by `threading.excepthook`.
         """
-        taken = _Taken(time.monotonic_ns() - int(self._seconds * 1e9))
+        taken = _take(time.monotonic_ns() - int(self._seconds * 1e9))
         writer = threading.Thread(target=self._write, args=(taken, reason), name="rondeau flight recorder")
         writer.start()
         return writer
 
-    def _write(self, taken: _Taken, reason: str) -> None:
+    def _write(self, taken: Taken, reason: str) -> None:
         path = self._path
         if self._folder:
             os.makedirs(path, mode=0o700, exist_ok=True)
             stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(taken.time))
-            program = os.path.splitext(os.path.basename(_program()))[0] or "python"
+            program = os.path.splitext(os.path.basename(taken.program))[0] or "python"
             path = os.path.join(path, f"{program}-{os.getpid()}-{stamp}.{int(taken.time % 1 * 1e6):06}-{reason}.rondeau")
         taken.recording().save(path)
 
@@ -328,40 +329,11 @@ class flight_recorder:
         self.stop()
 
 
-class _Taken:
-    """A copy of the ring: taken at once, made into a recording when there is time, in any thread."""
-
-    def __init__(self, since: int) -> None:
-        with _lock:
-            if not _users:
-                raise RuntimeError("the recorder is off: switch it on with rondeau.record() or rondeau.flight_recorder()")
-            self._snapshot = _core.record_snapshot()
-            self._blocks = dict(_blocks)
-            self._ran = list(_ran)
-        self._since = max(since, 0)
-        self._alive = {thread.ident: thread.name for thread in threading.enumerate()}
-        self.time = time.time()
-        self._now = time.monotonic_ns()
-
-    def recording(self) -> Recording:
-        found = _core.recorded(self._snapshot, self._since)
-        events, blocks = _with_blocks(found["events"], self._blocks)
-        return Recording(
-            program=_program(),
-            argv=[str(word) for word in sys.argv],
-            python=sys.version.split()[0],
-            rondeau=_version(),
-            pid=os.getpid(),
-            driver=_driver(),
-            started=self.time - (self._now - found["began"]) / 1e9,
-            duration=found["duration"],
-            lost=found["lost"],
-            loops=_threads(found["loops"], self._ran, self._alive) or ["MainThread"],
-            tasks={row[0]: TaskInfo(*row) for row in found["tasks"]},
-            waits=[Wait(*row) for row in found["waits"]],
-            blocks=blocks,
-            events=Events(events),
-        )
+def _take(since: int) -> Taken:
+    with _lock:
+        if not _users:
+            raise RuntimeError("the recorder is off: switch it on with rondeau.record() or rondeau.flight_recorder()")
+        return Taken(since, _blocks, _ran)
 
 
 def _runs(loop: Any, what: str) -> None:
@@ -369,45 +341,6 @@ def _runs(loop: Any, what: str) -> None:
     if what == "loop_started" and loop not in _known:
         _known.add(loop)
         _ran.append((threading.get_ident(), threading.current_thread().name))
-
-
-def _threads(idents: list[int], ran: list[tuple[int, str]], alive: dict[int | None, str]) -> list[str]:
-    """The name of each loop's thread. Threads may have one identity, one after another; a loop may have run before all this.
-
-    >>> _threads([1, 2, 1, 3], [(2, "mailer"), (1, "second")], {1: "third"})
-    ['third', 'mailer', 'second', 'a thread that ended']
-    """
-    named: dict[int, list[str]] = {}
-    for ident, name in ran:
-        named.setdefault(ident, []).append(name)
-    names = []
-    for ident in reversed(idents):
-        names.append(named[ident].pop() if named.get(ident) else alive.get(ident, "a thread that ended"))
-    return names[::-1]
-
-
-def _with_blocks(events: bytes, known: dict[int, Block | None]) -> tuple[bytes | bytearray, list[Block]]:
-    """The events with each BLOCK pointing into the list of blocks, and that list."""
-    kinds = events[22::24]
-    found = kinds.find(Kind.BLOCK)
-    if found < 0:
-        return events, []
-    changed = bytearray(events)
-    blocks: list[Block] = []
-    again: list[int] = []
-    while found >= 0:
-        at = found * 24
-        number, task = int.from_bytes(events[at + 16 : at + 20], "little"), int.from_bytes(events[at + 8 : at + 12], "little")
-        block = known.get(number, Block(0))
-        if block is None:
-            again.append(at)
-        else:
-            changed[at + 16 : at + 20] = len(blocks).to_bytes(4, "little")
-            blocks.append(Block(block.duration, block.file, block.line, block.stack, task))
-        found = kinds.find(Kind.BLOCK, found + 1)
-    for at in reversed(again):
-        del changed[at : at + 24]
-    return changed, blocks
 
 
 def _existing() -> tuple[list[Any], Any]:
@@ -418,32 +351,3 @@ def _existing() -> tuple[list[Any], Any]:
     if not isinstance(loop, _core.EventLoop):
         return [], None
     return list(asyncio.all_tasks(loop)), asyncio.current_task(loop)
-
-
-def _program() -> str:
-    """The file that runs, or the name of the module that does."""
-    main = sys.modules.get("__main__")
-    spec = getattr(main, "__spec__", None)
-    return str(getattr(main, "__file__", None) or getattr(spec, "name", None) or sys.argv[0])
-
-
-def _version() -> str:
-    from importlib import metadata
-
-    try:
-        return metadata.version("rondeau")
-    except metadata.PackageNotFoundError:
-        return ""
-
-
-_found_driver = ""
-
-
-def _driver() -> str:
-    global _found_driver
-    if not _found_driver:
-        try:
-            _found_driver = "uring" if _core.probe()["files"] == "io_uring" else "epoll"
-        except OSError:  # No descriptors left, say: no reason to lose the recording.
-            return ""
-    return _found_driver
