@@ -17,8 +17,9 @@ from opentelemetry import trace as otel_trace
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 from opentelemetry.trace import TracerProvider
 
+from ._block import Block
 from ._instruments import metrics
-from ._watchdog import Block, watchdog
+from ._watchdog import watchdog
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

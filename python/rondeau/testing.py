@@ -10,7 +10,8 @@ import asyncio
 import functools
 import inspect
 
-from ._watchdog import Block, watchdog
+from ._block import Block
+from ._watchdog import watchdog
 from .loop import EventLoop
 
 TYPE_CHECKING = False
