@@ -5,8 +5,6 @@ What is buffered to be written is written before anything is read, which is why 
 
 from __future__ import annotations
 
-import os
-
 from ._arguments import size_of, space_of
 from ._binary_writing import Writing
 from ._descriptor import AHEAD
@@ -54,7 +52,7 @@ class Reading(Writing):
             last = pieces[-1] if total > size else b""
             cut = len(last) - (total - size)
             wanted = [*pieces[:-1], last[:cut]] if last else pieces
-            found = wanted[0] if len(wanted) == 1 else b"".join(wanted)
+            found = b"".join(wanted)
         except BaseException:
             self._put_back(pieces)
             raise
@@ -72,8 +70,7 @@ class Reading(Writing):
                 raise  # It is lost.
             self._chunk = b""
             self._end -= sum(map(len, pieces))
-            if self._shared:
-                os.lseek(self._file.fileno(), self._end, os.SEEK_SET)
+            self._tell_others()
 
     async def _read_all(self) -> bytes:
         if self._out:
@@ -88,7 +85,7 @@ class Reading(Writing):
             while came := await self._more(min(size, 0x7FFFF000)):
                 pieces.append(came)
                 size = max(size - len(came), AHEAD if len(came) == size else 8192)
-            found = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            found = b"".join(pieces)
         except BaseException:
             self._put_back(pieces)
             raise
@@ -182,7 +179,7 @@ class Reading(Writing):
                 self._chunk = await self._more(self._ahead)
                 if not self._chunk:
                     break
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            return b"".join(pieces)
         except BaseException:
             self._put_back([*pieces, self._chunk[self._used :]])
             raise

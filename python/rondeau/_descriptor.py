@@ -216,8 +216,12 @@ class Descriptor(Turns):
             self._end = os.lseek(self._file.fileno(), 0, os.SEEK_CUR)
         else:
             self._end += count
-            if self._shared:  # Since it was begun.
-                os.lseek(self._file.fileno(), self._end, os.SEEK_SET)
+            self._tell_others()  # They may have it since this was begun.
+
+    def _tell_others(self) -> None:
+        """Who else has the descriptor goes on where this file is now."""
+        if self._shared:
+            os.lseek(self._file.fileno(), self._end, os.SEEK_SET)
 
     def _place(self, *, appends: bool = False) -> Any:
         """The offset of the operation that is begun now: None of a stream, `...` for the descriptor's own position."""
@@ -230,8 +234,7 @@ class Descriptor(Turns):
         if self._chunk:
             self._end -= len(self._chunk) - self._used
             self._chunk = b""
-            if self._shared:
-                os.lseek(self._file.fileno(), self._end, os.SEEK_SET)
+            self._tell_others()
 
     def _told(self) -> int:
         """The position, in turn: where others have the descriptor they may have moved it."""

@@ -97,7 +97,7 @@ async def read_bytes(path: Path) -> bytes:
         file.drop()
         raise
     await file.close()
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return b"".join(pieces)
 
 
 async def read_text(path: Path, encoding: str | None = None, errors: str | None = None, newline: str | None = None) -> str:

@@ -25,7 +25,7 @@ pub(crate) const NEEDED: [u8; 11] = [
 
 /// More bytes than this are copied by a kernel thread (`IOSQE_ASYNC`), also where the page cache has them: the copy would be
 /// made inside the loop's own system call, 50 to 100 µs a MiB, and everybody would wait for it.
-pub(crate) const INLINE: usize = 64 * 1024;
+pub const INLINE: usize = 64 * 1024;
 
 /// But of larger reads so many bytes may be copied there by one system call: a thread's hop costs 14 µs, and a file that is read from
 /// end to end by a MiB at a time would take 1.28 of what blocking reads take, against 1.09.

@@ -52,6 +52,7 @@ pub mod work;
 
 pub use addr::SockAddr;
 pub use driver::Driver;
+pub use encode::INLINE;
 pub use errno::Errno;
 pub use lent::{Lent, LentParts};
 pub use op::{Buf, Done, HERE, Op, OpId, Output, SharedFd, Work};

@@ -24,9 +24,9 @@ pub(crate) fn perform(flight: &mut Flight) -> i32 {
             let (to, len) = (spare.as_mut_ptr().cast(), spare.len().min(AT_MOST));
             // SAFETY: the kernel writes at most `len` bytes, all inside the spare capacity.
             unsafe {
-                match offset {
-                    Some(at) if *at != HERE => libc::pread64(fd.as_raw_fd(), to, len, *at as i64),
-                    _ => libc::read(fd.as_raw_fd(), to, len),
+                match named(*offset) {
+                    Some(at) => libc::pread64(fd.as_raw_fd(), to, len, at),
+                    None => libc::read(fd.as_raw_fd(), to, len),
                 }
             }
         }
@@ -34,11 +34,9 @@ pub(crate) fn perform(flight: &mut Flight) -> i32 {
             let (start, len) = (to.start().cast(), to.len().min(AT_MOST));
             // SAFETY: the kernel writes at most `len` bytes; who made the operation keeps them.
             unsafe {
-                match offset {
-                    Some(at) if *at != HERE => {
-                        libc::pread64(fd.as_raw_fd(), start, len, *at as i64)
-                    }
-                    _ => libc::read(fd.as_raw_fd(), start, len),
+                match named(*offset) {
+                    Some(at) => libc::pread64(fd.as_raw_fd(), start, len, at),
+                    None => libc::read(fd.as_raw_fd(), start, len),
                 }
             }
         }
@@ -46,11 +44,9 @@ pub(crate) fn perform(flight: &mut Flight) -> i32 {
             let (from, count) = (parts.as_ptr(), parts.count() as i32);
             // SAFETY: so many pieces, which who made the operation keeps.
             unsafe {
-                match offset {
-                    Some(at) if *at != HERE => {
-                        libc::pwritev64(fd.as_raw_fd(), from, count, *at as i64)
-                    }
-                    _ => libc::writev(fd.as_raw_fd(), from, count),
+                match named(*offset) {
+                    Some(at) => libc::pwritev64(fd.as_raw_fd(), from, count, at),
+                    None => libc::writev(fd.as_raw_fd(), from, count),
                 }
             }
         }
@@ -69,11 +65,9 @@ pub(crate) fn perform(flight: &mut Flight) -> i32 {
             let (from, len) = (bytes.as_ptr().cast(), bytes.len().min(AT_MOST));
             // SAFETY: the kernel reads `len` bytes, all inside `bytes`.
             unsafe {
-                match offset {
-                    Some(at) if *at != HERE => {
-                        libc::pwrite64(fd.as_raw_fd(), from, len, *at as i64)
-                    }
-                    _ => libc::write(fd.as_raw_fd(), from, len),
+                match named(*offset) {
+                    Some(at) => libc::pwrite64(fd.as_raw_fd(), from, len, at),
+                    None => libc::write(fd.as_raw_fd(), from, len),
                 }
             }
         }
@@ -116,6 +110,11 @@ pub(crate) fn perform(flight: &mut Flight) -> i32 {
     } else {
         answer as i32
     }
+}
+
+/// The offset that a system call is given; None: it uses the descriptor's own position.
+fn named(offset: Option<u64>) -> Option<i64> {
+    offset.filter(|at| *at != HERE).map(|at| at as i64)
 }
 
 /// What a stream operation (no offset) may have to wait for: the descriptor and the `poll(2)` event.

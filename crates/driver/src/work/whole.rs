@@ -168,9 +168,12 @@ fn fill(
     how: Replace,
 ) -> Result<(), Errno> {
     write_all(&fd, bytes)?;
-    let mode = match (how.mode, how.mode.map_or_else(|| old(path), |_| Ok(None))?) {
-        (None, Some(old)) => Some(old.st_mode & keep_owner(&fd, &old)?),
-        (mode, _) => mode,
+    let mode = match how.mode {
+        Some(mode) => Some(mode),
+        None => match old(path)? {
+            Some(old) => Some(old.st_mode & keep_owner(&fd, &old)?),
+            None => None,
+        },
     };
     // SAFETY: no pointers but C strings are passed.
     unsafe {

@@ -4,7 +4,7 @@
 
 use crate::ffi::{Python, Raised, owned::Owned};
 use pyo3_ffi as ffi;
-use rondeau_driver::{Buf, HERE, Lent, LentParts, Op, SharedFd, file};
+use rondeau_driver::{Buf, HERE, INLINE, Lent, LentParts, Op, SharedFd, file};
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::ptr;
@@ -97,17 +97,14 @@ pub enum Request {
     Work(Option<Op>, Option<Export>),
 }
 
-/// A read of more than this is a large one, for the kernel's threads to copy.
-const LARGE: usize = 64 * 1024;
-
 impl Request {
-    /// Whether it is a large read at an offset: a stream's waits for what comes, and may wait for ever.
+    /// Whether it is a large read at an offset, which the kernel's threads copy: a stream's waits for what comes, and may wait for ever.
     #[inline]
     pub fn is_large_read(&self) -> bool {
         matches!(
             self,
             Request::Read { count, offset: Some(_), .. } | Request::ReadInto { count, offset: Some(_), .. }
-                if *count > LARGE
+                if *count > INLINE
         )
     }
 
