@@ -37,7 +37,8 @@ help:
 	@echo 'make refcounts    the tests on a debug interpreter (PY=python3-dbg): no run leaves a reference behind'
 	@echo 'make check        formatting, clippy, rustdoc, ruff, mypy'
 	@echo 'make format       let rustfmt and ruff have their way'
-	@echo 'make bench        Python: the table of ratios; ONLY="echo" picks some, FULL=1 takes all sizes, JSON=file keeps the figures'
+	@echo 'make bench        Python: the table of ratios; ONLY="echo" picks some, FULL=1 takes all sizes, JSON=file keeps the figures,'
+	@echo '                  BEFORE=COMMIT measures what changed since that commit'
 	@echo 'make bench-rust   Rust: against tokio and smol; ONLY="timers" picks some, ONLY=growth shows memory and time of many'
 	@echo 'make clean        remove what was built'
 	@echo
@@ -173,9 +174,19 @@ format: $(VENV)/.ready
 	$(VENV)/bin/ruff check --quiet --fix-only .
 	$(VENV)/bin/ruff format .
 
-bench: build
+# BEFORE=COMMIT measures what has changed since: that commit is built beside this one, and both are arms of one run.
+bench: build $(if $(BEFORE),build-before)
 	$(PYTHON) -m pip install --quiet --requirement benches/requirements.txt
-	$(PYTHON) benches/run.py $(foreach name,$(ONLY),--only $(name)) $(if $(FULL),--full) $(if $(JSON),--json $(JSON))
+	$(PYTHON) benches/run.py $(foreach name,$(ONLY),--only $(name)) $(if $(FULL),--full) $(if $(JSON),--json $(JSON)) $(if $(BEFORE),--before target/before/site)
+
+.PHONY: build-before
+build-before: $(VENV)/.ready
+	rm -rf target/before/site target/before/wheels && mkdir -p target/before/tree
+	git archive $(BEFORE) | tar -x -C target/before/tree
+	cd target/before/tree && CARGO_TARGET_DIR=$(abspath target/before/build) $(abspath $(VENV))/bin/maturin build --quiet --release --compatibility linux \
+	  --interpreter $(abspath $(PYTHON)) --out $(abspath target/before/wheels)
+	rm -rf target/before/tree
+	$(PYTHON) -m pip install --quiet --no-deps --target target/before/site target/before/wheels/rondeau-*.whl
 
 bench-rust:
 	cargo run --quiet --release --package rondeau-bench -- $(ONLY)

@@ -18,7 +18,10 @@ ROUNDS = {"quick": 1, "default": 5, "full": 5}
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="append", metavar="TEXT", help="workloads whose name contains TEXT")
-    parser.add_argument("--arms", default=",".join(arms.USUAL), help="comma-separated; default: %(default)s")
+    parser.add_argument("--arms", help=f"comma-separated; default: {','.join(arms.USUAL)}, and with --before only ours")
+    parser.add_argument(
+        "--before", type=Path, metavar="FOLDER", help="another build of rondeau, as arms before and before-native"
+    )
     parser.add_argument("--subject", default="rondeau", choices=arms.ARMS, help="the arm that is judged")
     parser.add_argument("--rounds", type=int, help="measured rounds of each case (default 5)")
     parser.add_argument("--quick", action="store_true", help="each workload once, small: does it work?")
@@ -27,9 +30,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--loadgen", type=Path, help="a built load generator; default: built by cargo")
     parser.add_argument("--list", action="store_true", help="print the workloads and what one operation is")
     found = parser.parse_args()
-    found.arms = found.arms.split(",")
+    ours = [arm for pair in arms.BEFORE.items() for arm in pair]
+    found.arms = found.arms.split(",") if found.arms else ours if found.before else list(arms.USUAL)
     if unknown := set(found.arms) - set(arms.ARMS):
         parser.error(f"unknown arms: {', '.join(sorted(unknown))}")
+    if not found.before and set(found.arms) & set(arms.BEFORE.values()):
+        parser.error("the arms of another build need --before FOLDER")
+    if found.before and not (found.before / "rondeau").is_dir():
+        parser.error(f"no package rondeau in {found.before}")
     return found
 
 
@@ -62,7 +70,8 @@ def main() -> int:
         for row in rows:
             progress.print(report.progress(row), soft_wrap=True)
 
-    run = Run(options.arms, mode, options.rounds or ROUNDS[mode], loadgen, done)
+    before = options.before.resolve() if options.before else None
+    run = Run(options.arms, mode, options.rounds or ROUNDS[mode], loadgen, done, before)
     try:
         run.start()
         for module, workload in chosen.items():
@@ -74,7 +83,9 @@ def main() -> int:
     report.header(console, conditions, results)
     report.figures(console, results)
     report.ratios(console, results, options.subject)
-    report.floors(console, checked, options.subject)
+    report.changes(console, results)
+    if not options.before:
+        report.floors(console, checked, options.subject)
     if options.json:
         report.write_json(options.json, conditions, results, checked)
     # A peer may lack something; the arm that is judged and the oracle may not.

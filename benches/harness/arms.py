@@ -3,6 +3,7 @@
 "native" is a program that says `import rondeau as asyncio`: Rondeau's loop, and its native forms of asyncio's names.
 "recorded" is "rondeau" with the recorder on, as a flight recorder leaves it in production: what an event costs.
 "watched" is "rondeau" with a watchdog that looks, of the default threshold.
+"before" and "before-native" are "rondeau" and "native" of another build, whose folder `--before` names: what a change costs.
 
 An arm that cannot be imported is reported as not measured, with the reason; it is never left out in silence.
 """
@@ -24,15 +25,19 @@ ARMS: dict[str, tuple[str, str]] = {
     "native": ("rondeau", "new_event_loop"),
     "recorded": ("rondeau", "new_event_loop"),
     "watched": ("rondeau", "new_event_loop"),
+    "before": ("rondeau", "new_event_loop"),
+    "before-native": ("rondeau", "new_event_loop"),
 }
-# Those two are measured when they are asked for: a sixth of the time more each.
-USUAL = tuple(arm for arm in ARMS if arm not in ("recorded", "watched"))
+# An arm, and the same arm of the other build.
+BEFORE = {"rondeau": "before", "native": "before-native"}
+# The others are measured when they are asked for: a sixth of the time more each.
+USUAL = tuple(arm for arm in ARMS if arm not in ("recorded", "watched", *BEFORE.values()))
 PEERS = ("uvloop", "rloop", "zuvloop")
 
 
 def prepare(arm: str) -> None:
     """What the arm's process does before the workloads are imported."""
-    if arm == "native":
+    if arm in ("native", "before-native"):
         importlib.import_module("rondeau").install()
     elif arm == "recorded":
         importlib.import_module("rondeau.recorder").start()

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from harness import arms
 from harness.workload import Case
 
 HERE = Path(__file__).resolve().parent.parent
@@ -22,9 +23,12 @@ class ChildFailedError(Exception):
 class Child:
     """One child process; `arm` is imported there and nowhere else."""
 
-    def __init__(self, arm: str) -> None:
+    def __init__(self, arm: str, before: Path | None = None) -> None:
+        """`before` is the folder that the arms of another build import rondeau from."""
         environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
         environment.pop("PYTHONASYNCIODEBUG", None)
+        if arm in arms.BEFORE.values() and before is not None:
+            environment["PYTHONPATH"] = str(before)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "harness.worker", arm],
             cwd=HERE,

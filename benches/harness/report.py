@@ -7,10 +7,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from harness import arms
 from harness.limits import Checked, Limit
 from harness.results import Results, Row, Spread
 
 Conditions = dict[str, str | int]
+# A row that a change makes dearer than this is red.
+DEARER = 1.02
 STYLES = {"met": "green", "not met": "red", "not measured": "yellow", "other Python": "dim"}
 
 
@@ -70,6 +73,26 @@ def ratios(console: Console, results: Results, subject: str) -> None:
     for row in results.rows:
         table.add_row(row.name, *(factor(row.ratio(subject, peer)) for peer in peers))
     console.print(table)
+
+
+def changes(console: Console, results: Results) -> None:
+    """What each row costs in units of the other build's, and which rows became dearer."""
+    pairs = [(arm, before) for arm, before in arms.BEFORE.items() if before in results.measured()]
+    if not pairs:
+        return
+    table = Table(title="Cost in units of the other build's (below 1 is cheaper now)")
+    table.add_column("workload")
+    for arm, _ in pairs:
+        table.add_column(arm, justify="right")
+    dearer = 0
+    for row in results.rows:
+        found = [row.ratio(arm, before) for arm, before in pairs]
+        above = any(spread is not None and spread.middle > DEARER for spread in found)
+        dearer += above
+        cells = [factor(spread) for spread in found]
+        table.add_row(f"[red]{row.name}[/]" if above else row.name, *cells)
+    console.print(table)
+    console.print(f"{dearer} of {len(results.rows)} rows are above {DEARER}.")
 
 
 def bound(limit: Limit) -> str:

@@ -24,6 +24,8 @@ class Run:
     """None when no selected workload needs it."""
     done: Callable[[list[Row]], None]
     """Told the rows of each case as it is finished."""
+    before: Path | None = None
+    """Where the arms of another build import rondeau from."""
 
     def __post_init__(self) -> None:
         self._children: dict[str, Child] = {}
@@ -33,7 +35,7 @@ class Run:
         """Starts the children; an arm that this interpreter has not is noted as missing."""
         for arm in self.arms:
             try:
-                self._children[arm] = Child(arm)
+                self._children[arm] = Child(arm, self.before)
             except ChildFailedError as error:
                 self.results.missing[arm] = str(error)
             else:
@@ -94,4 +96,4 @@ class Run:
 
     def _replace(self, arm: str) -> None:
         self._children[arm].end()
-        self._children[arm] = Child(arm)
+        self._children[arm] = Child(arm, self.before)
