@@ -22,6 +22,7 @@ DOCUMENTS = [
     "benches/README.md",
     "docs/hosts.md",
     "docs/files.md",
+    "docs/nesting.md",
     "docs/seeing.md",
 ]
 MODULES = ["rondeau", *(module.name for module in pkgutil.walk_packages(rondeau.__path__, "rondeau."))]
@@ -51,6 +52,12 @@ def test_the_readmes_python_programs(program):
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("soup, cooked\nroast, cooked\nsalad, cooked\n")
+
+
+@pytest.mark.parametrize("program", blocks("docs/nesting.md", "python"))
+def test_the_program_of_the_guide_to_nesting(program):
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "4 5\n", "")
 
 
 @pytest.mark.parametrize("program", blocks("docs/files.md", "python"))

@@ -141,6 +141,8 @@ def test_importing_loads_little_more_than_asyncio():
         "rondeau",
         "rondeau._connections",
         "rondeau._core",
+        "rondeau._running",
+        "rondeau._selecting",
         "rondeau._tls",
         "rondeau.loop",
         "rondeau.native",

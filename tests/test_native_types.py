@@ -91,11 +91,13 @@ def test_the_loop_is_an_asyncio_loop():
     loop.close()
 
 
-@pytest.mark.parametrize("name", ["_run_once", "_process_events"])
-def test_what_is_not_there_names_itself(name):
+@pytest.mark.parametrize("name", ["register", "unregister", "modify"])
+def test_what_is_not_there_says_what_to_use(name):
     loop = rondeau.new_event_loop()
-    with pytest.raises(NotImplementedError, match=rf"^rondeau\.EventLoop\.{name}: "):
-        getattr(loop, name)(*[[]] * (name == "_process_events"))
+    with pytest.raises(
+        NotImplementedError, match=r"^the native loop watches descriptors itself: loop\.(add|remove)_reader or "
+    ):
+        getattr(loop._selector, name)(*[1] * (1 if name == "unregister" else 2))
     loop.close()
 
 

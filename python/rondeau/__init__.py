@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from ._instruments import metrics as metrics
     from ._listeners import subscribe as subscribe
     from ._listeners import unsubscribe as unsubscribe
+    from ._nesting import nest as nest
     from ._open import open as open
     from ._output import stderr as stderr
     from ._output import stdout as stdout
@@ -74,6 +75,7 @@ _OWN = {
     "dump": "recorder",
     "flight_recorder": "recorder",
     "metrics": "_instruments",
+    "nest": "_nesting",
     "record": "recorder",
     "open": "_open",
     "stdin": "_input",

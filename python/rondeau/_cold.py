@@ -137,6 +137,11 @@ def methods_changed(loop: Any) -> None:
     loop._look_at_methods(vars(loop))
 
 
+def turns_changed(loop: Any) -> None:
+    """Something of a turn was set on the loop, or deleted."""
+    loop._look_at_turns()
+
+
 def set_lost(waiter: Any) -> None:
     """Tell `sendfile`, which waits for an empty queue, that the connection is lost."""
     if not waiter.done():

@@ -4,8 +4,8 @@ Made by `new_event_loop`, run by `run_forever`. What happens per callback, per a
 comes first); what happens once per loop or per connection (name look-up, connecting, servers, signals, subprocesses, executors)
 is asyncio's own code, in the form that this Python has, so it behaves as asyncio's to the letter.
 
-This file joins the two where asyncio's code would ask a `selectors` selector, `_connections` where it would make a transport:
-it is sent to the native side.
+This file joins the two where asyncio's code would ask a `selectors` selector, `_running` where it would take turns,
+`_connections` where it would make a transport: it is sent to the native side.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
-import selectors
 import signal
 import socket
 import sys
@@ -21,7 +20,8 @@ import threading
 from asyncio import events
 
 from rondeau import _cold, _core
-from rondeau._connections import Connections
+from rondeau._running import Running
+from rondeau._selecting import Selector
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,30 +53,12 @@ _HOT = (
 )
 
 
-class _Kernel:
-    """Stands where asyncio keeps its selector; the native loop is the one that selects."""
-
-    def __init__(self, loop: EventLoop) -> None:
-        self._loop = loop
-
-    def get_key(self, fd: int) -> selectors.SelectorKey:
-        """What is watched for `fd`; asked by the reprs of asyncio's own transports."""
-        mask = self._loop._watched(fd)
-        if not mask:
-            raise KeyError(f"{fd!r} is not registered")
-        return selectors.SelectorKey(fd, fd, mask, None)
-
-    def close(self) -> None:
-        """Part of `loop.close()`: let go of what still waits."""
-        self._loop._release()
-
-
 exception_hooks: list[Callable[[], None]] = []  # Who wants to know of unhandled exceptions: flight recorders.
 run_hooks: list[Callable[[EventLoop, str], None]] = []  # Who wants to know when a loop starts and stops: listeners.
 
 
 @_core.own_methods
-class EventLoop(Connections):
+class EventLoop(Running):
     """An asyncio event loop on Linux's own interfaces.
 
     It is an `asyncio.SelectorEventLoop` in all that a program can ask of one. Made by `rondeau.new_event_loop()`; one
@@ -86,6 +68,7 @@ class EventLoop(Connections):
         report_failed_tasks: Whether a task that fails while nobody waits for it is reported when it ends and not when it is
             collected: to the exception handler, four turns later, unless somebody took the exception by then. May be set at
             any time.
+        nested: Whether the loop may run within itself; see `rondeau.nest`.
         keep_tasks: Whether the loop keeps alive each task that is made from now on, until the task ends or the loop is closed.
 
     Both are False unless `RONDEAU_REPORT_FAILED_TASKS=1` or `RONDEAU_KEEP_TASKS=1` is in the environment, and hold for tasks of
@@ -116,10 +99,11 @@ class EventLoop(Connections):
         "_exception_handler",
         "_executor_shutdown_called",
         "_internal_fds",
+        "_main",
         "_old_agen_hooks",
-        "_ready",
-        "_scheduled",
+        "_runs",
         "_selector",
+        "_shown",
         "_signal_handlers",
         "_ssock",
         "_timer_cancelled_count",
@@ -134,11 +118,16 @@ class EventLoop(Connections):
             from . import _watchdog
 
             _watchdog.from_environment()
-        super().__init__(_Kernel(self))  # type: ignore[arg-type]
+        self._shown = None
+        self._main = None
+        self._runs = []
+        super().__init__(Selector(self))
         if _REPORT_FAILED_TASKS:
             self.report_failed_tasks = True
         if _KEEP_TASKS:
             self.keep_tasks = True
+        if self._nested_by_default:
+            self._nested = True
         if type(self) is not EventLoop:
             self._look_at_methods(())
 
@@ -149,6 +138,7 @@ class EventLoop(Connections):
         self._direct = "call_soon" not in own
         self._own_clock = "time" in own
         self._plain = not own
+        self._look_at_turns()
 
     # Life
 
@@ -161,8 +151,14 @@ class EventLoop(Connections):
         """
         self._check_closed()
         self._check_running()
+        future, self._main = self._main, None
+        if asyncio._get_running_loop() is not None:  # And that is allowed.
+            from . import _nesting
+
+            return _nesting.run(self, future)
         hooks = sys.get_asyncgen_hooks()
         signals = self._wake_on_signals()
+        self._runs.append(future)
         try:
             self._set_coroutine_origin_tracking(self._debug)
             self._thread_id = threading.get_ident()
@@ -170,8 +166,10 @@ class EventLoop(Connections):
             events._set_running_loop(self)
             for hook in tuple(run_hooks):
                 hook(self, "loop_started")
-            self._run()
+            self._look_at_turns()
+            self._take_turns()
         finally:
+            self._runs.pop()
             self._stopping = False
             self._thread_id = None
             events._set_running_loop(None)
@@ -181,10 +179,6 @@ class EventLoop(Connections):
                 self._leave_signals()
             for hook in tuple(run_hooks):
                 hook(self, "loop_stopped")
-
-    def _check_running(self) -> None:
-        self._check_process()
-        super()._check_running()
 
     def _wake_on_signals(self) -> bool:
         """Have a signal end the wait in the kernel even if it comes just before it; true if that was set up here.
@@ -238,12 +232,6 @@ class EventLoop(Connections):
         if self._ssock is not None:
             super()._close_self_pipe()
         self._internal_fds -= 1
-
-    def _process_events(self, event_list: Any) -> None:
-        raise NotImplementedError("rondeau.EventLoop._process_events: the native loop takes events from the kernel itself")
-
-    def _run_once(self) -> None:
-        raise NotImplementedError("rondeau.EventLoop._run_once: the native loop has no single Python turn; use run_forever")
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Have the exception handler report what nobody handled; whoever is in `exception_hooks` is told first."""

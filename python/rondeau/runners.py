@@ -26,9 +26,10 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # typeshed calls it final; 
         loop_factory: as in asyncio.
         report_failed_tasks: set the loop's attribute of that name; None leaves it.
         keep_tasks: likewise.
+        nested: likewise: whether the loop may run within itself, see `rondeau.nest`.
 
     Raises:
-        TypeError: one of the last two was given, and the loop is not Rondeau's; with the first use, which makes the loop.
+        TypeError: one of the last three was given, and the loop is not Rondeau's; with the first use, which makes the loop.
 
     >>> import asyncio, rondeau
     >>> with rondeau.Runner() as runner:
@@ -43,8 +44,9 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # typeshed calls it final; 
         loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
         report_failed_tasks: bool | None = None,
         keep_tasks: bool | None = None,
+        nested: bool | None = None,
     ) -> None:
-        options = {"report_failed_tasks": report_failed_tasks, "keep_tasks": keep_tasks}
+        options = {"report_failed_tasks": report_failed_tasks, "keep_tasks": keep_tasks, "nested": nested}
         super().__init__(debug=debug, loop_factory=_with(options, loop_factory or new_event_loop))
 
 
@@ -75,6 +77,7 @@ def run(
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
     report_failed_tasks: bool | None = None,
     keep_tasks: bool | None = None,
+    nested: bool | None = None,
 ) -> T:
     """Run the coroutine `main` on a new loop and return its result, as asyncio.run does.
 
@@ -84,10 +87,13 @@ def run(
         loop_factory: makes the loop.
         report_failed_tasks: see `EventLoop`; None leaves it to the environment.
         keep_tasks: likewise.
+        nested: likewise: whether the loop may run within itself, see `nest`.
+
+    Where a loop runs already that may be entered (`nest`), it runs `main`, unless a `loop_factory` is given.
 
     Raises:
         RuntimeError: this thread already runs a loop.
-        TypeError: `main` is not a coroutine (before Python 3.14: ValueError), or one of the last two was given and the loop
+        TypeError: `main` is not a coroutine (before Python 3.14: ValueError), or one of the last three was given and the loop
             is not Rondeau's.
 
     >>> import asyncio, rondeau
@@ -95,10 +101,19 @@ def run(
     'served'
     """
     if asyncio._get_running_loop() is not None:
+        from . import _nesting
+
+        if _nesting.may_enter(asyncio._get_running_loop()):
+            return _nesting.run_here(main, debug, loop_factory)  # type: ignore[no-any-return]
         # Named here and not left to Runner.run, which would name a method that nobody called.
         raise RuntimeError("rondeau.run() cannot be called from a running event loop")
-    runner = Runner(debug=debug, loop_factory=loop_factory, report_failed_tasks=report_failed_tasks, keep_tasks=keep_tasks)
-    with runner:
+    with Runner(
+        debug=debug,
+        loop_factory=loop_factory,
+        report_failed_tasks=report_failed_tasks,
+        keep_tasks=keep_tasks,
+        nested=nested,
+    ) as runner:
         return runner.run(main)
 
 

@@ -49,6 +49,18 @@ impl<H> Agenda<H> {
         self.queue.pop_front()
     }
 
+    /// Puts a handle first.
+    #[inline]
+    pub fn push_first(&mut self, handle: H) {
+        self.queue.push_front(handle);
+    }
+
+    /// Takes the last handle.
+    #[inline]
+    pub fn pop_last(&mut self) -> Option<H> {
+        self.queue.pop_back()
+    }
+
     /// How many wait.
     #[inline]
     #[must_use]

@@ -128,6 +128,12 @@ impl Order {
         self.sorted.len() + self.early.len() + self.later.len()
     }
 
+    /// All entries, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Entry> {
+        let early = self.early.iter().map(|Reverse(entry)| entry);
+        self.sorted.iter().chain(early).chain(&self.later).copied()
+    }
+
     #[cold]
     fn turn_the_page(&mut self) -> Option<Entry> {
         if self.later.is_empty() {

@@ -145,6 +145,63 @@ impl<H> Timers<H> {
         handle
     }
 
+    /// The timers in their order, each with its due time and its key; left where they are. For who shows them, not for a turn.
+    ///
+    /// ```
+    /// use rondeau_core::{Time, Timers};
+    ///
+    /// let mut timers = Timers::new();
+    /// let roast = timers.insert(Time::from_nanos(15), "roast");
+    /// let soup = timers.insert(Time::from_nanos(10), "soup");
+    /// let keys: Vec<_> = timers.in_order().into_iter().map(|(_, key)| key).collect();
+    /// assert_eq!(keys, [soup, roast]);
+    /// assert_eq!(timers.get(soup), Some(&"soup"));
+    /// ```
+    #[must_use]
+    pub fn in_order(&self) -> Vec<(Time, TimerKey)> {
+        let mut entries: Vec<Entry> = self
+            .order
+            .iter()
+            .filter(|entry| is_live(&self.slots, *entry))
+            .collect();
+        entries.sort_unstable();
+        let key = |entry: &Entry| TimerKey {
+            slot: entry.slot(),
+            ident: self.slots[entry.slot() as usize].ident,
+        };
+        entries
+            .iter()
+            .map(|entry| (entry.due(), key(entry)))
+            .collect()
+    }
+
+    /// The handle of a timer that is still there.
+    #[must_use]
+    pub fn get(&self, key: TimerKey) -> Option<&H> {
+        let slot = self.slots.get(key.slot as usize)?;
+        slot.handle.as_ref().filter(|_| slot.ident == key.ident)
+    }
+
+    /// Gives a timer another handle and returns the one before; gives the new one back where the timer is gone.
+    ///
+    /// # Errors
+    /// The timer was popped or cancelled.
+    pub fn replace(&mut self, key: TimerKey, handle: H) -> Result<H, H> {
+        match self.slots.get_mut(key.slot as usize) {
+            Some(slot) if slot.ident == key.ident => match slot.handle.as_mut() {
+                Some(place) => Ok(std::mem::replace(place, handle)),
+                None => Err(handle),
+            },
+            _ => Err(handle),
+        }
+    }
+
+    /// Changes with every timer that comes or goes: how many were ever inserted (modulo 2^32), and how many there are.
+    #[must_use]
+    pub fn version(&self) -> (u32, usize) {
+        (self.ident, self.live)
+    }
+
     /// How many timers there are.
     #[inline]
     #[must_use]

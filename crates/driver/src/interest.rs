@@ -92,6 +92,14 @@ impl Readiness {
         Readiness(bits)
     }
 
+    /// What is ready by another's word, such as a selector's that a program put before the driver.
+    #[must_use]
+    pub const fn of(readable: bool, writable: bool) -> Readiness {
+        let read = if readable { libc::EPOLLIN } else { 0 };
+        let write = if writable { libc::EPOLLOUT } else { 0 };
+        Readiness((read | write) as u32)
+    }
+
     const fn any(self, bits: i32) -> bool {
         self.0 & bits as u32 != 0
     }

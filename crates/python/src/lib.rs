@@ -143,6 +143,7 @@ pub unsafe extern "C" fn PyInit__core() -> *mut c::PyObject {
     methods.extend(files::functions());
     methods.extend(recorder::METHODS);
     methods.push(onlookers::LISTEN);
+    methods.extend(event_loop::HOLDING);
     methods.extend(watching::functions());
     let methods = ffi::types::table_of(methods);
     let definition = Box::leak(Box::new(c::PyModuleDef {

@@ -152,6 +152,18 @@ impl Ready {
         }
     }
 
+    /// Whether it is an `asyncio.Handle`.
+    #[inline]
+    pub fn is_handle(&self) -> bool {
+        self.0.as_ptr().addr() & TAG_BITS == HANDLE
+    }
+
+    /// Whether it is a task's wake-up, of the two that a task may be.
+    #[inline]
+    pub fn is_wakeup(&self) -> bool {
+        self.0.as_ptr().addr() & TAG_BITS == WAKEUP
+    }
+
     /// Drops it without running it. May run a finalizer.
     #[inline]
     pub fn release(self) {

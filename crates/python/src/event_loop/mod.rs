@@ -5,9 +5,13 @@
 
 mod attributes;
 mod create;
+mod item;
 mod life;
 mod measured;
+mod nested;
 mod overrides;
+mod own_turns;
+mod queues;
 mod schedule;
 mod slow;
 mod turn;
@@ -16,7 +20,7 @@ mod watch;
 use crate::ffi::{
     Python, answer,
     owned::Owned,
-    types::{Type, fast_keywords, noargs, one, table_of},
+    types::{Type, fast, fast_keywords, noargs, one, table_of},
 };
 use crate::native_loop::{Loop, LoopObject, loop_type, set_loop_type};
 use crate::{datagrams, sock_calls, transport, watchdog};
@@ -69,24 +73,40 @@ unsafe extern "C" fn add_callback(
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance; only a Handle has the slots that the turn reads.
     unsafe {
-        if ffi::PyObject_TypeCheck(handle, crate::door::door().handle) == 0 {
-            crate::ffi::args::raise_type_error("A Handle is required here");
+        if as_handle(handle).is_err() {
             return ptr::null_mut();
         }
         if !crate::handle::is_cancelled(handle) {
-            // asyncio's Handle takes any iterable for `args`; the turn reads a tuple.
-            let args = crate::handle::slot(handle, crate::door::door().slots.args);
-            if !(*args).is_null() && ffi::PyTuple_CheckExact(*args) == 0 {
-                let Ok(tuple) = Owned::new(ffi::PySequence_Tuple(*args)) else {
-                    return ptr::null_mut();
-                };
-                let args = crate::handle::slot(handle, crate::door::door().slots.args);
-                drop(Owned::from_owned(std::mem::replace(args, tuple.into_ptr())));
-            }
             ffi::Py_INCREF(handle);
             Loop::from_object(object).schedule(crate::ready::Ready::handle(handle));
         }
         answer::none(Ok(()))
+    }
+}
+
+/// Fails where the object is no `asyncio.Handle` that a turn can run.
+///
+/// # Safety
+/// The object lives.
+unsafe fn as_handle(handle: *mut ffi::PyObject) -> Python<()> {
+    // SAFETY: only a Handle has the slots that are read here.
+    unsafe {
+        if ffi::PyObject_TypeCheck(handle, crate::door::door().handle) == 0 {
+            return Err(crate::ffi::args::raise_type_error(
+                "A Handle is required here",
+            ));
+        }
+        if crate::handle::is_cancelled(handle) {
+            return Ok(());
+        }
+        // asyncio's Handle takes any iterable for `args`; the turn reads a tuple.
+        let args = crate::handle::slot(handle, crate::door::door().slots.args);
+        if !(*args).is_null() && ffi::PyTuple_CheckExact(*args) == 0 {
+            let tuple = Owned::new(ffi::PySequence_Tuple(*args))?;
+            let args = crate::handle::slot(handle, crate::door::door().slots.args);
+            drop(Owned::from_owned(std::mem::replace(args, tuple.into_ptr())));
+        }
+        Ok(())
     }
 }
 
@@ -135,8 +155,23 @@ pub unsafe extern "C" fn own_methods(
     }
 }
 
+/// `hold` and `let_go`.
+pub const HOLDING: [ffi::PyMethodDef; 2] = [
+    fast(
+        c"hold",
+        nested::hold,
+        c"hold(task, future, /)\n--\n\nA task in the middle of its step waits for `future`.",
+    ),
+    fast(
+        c"let_go",
+        nested::let_go,
+        c"let_go(task, future, /)\n--\n\nIt does no longer.",
+    ),
+];
+
 /// Makes the type and adds it to the module.
 pub fn init(module: *mut ffi::PyObject) -> Python<()> {
+    item::init()?;
     let mut all = hot_methods().to_vec();
     all.extend([
         fast_keywords(
@@ -188,6 +223,83 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
             c"_write_to_self",
             wake,
             c"_write_to_self($self, /)\n--\n\nEnd the loop's wait in the kernel; from any thread.",
+        ),
+        noargs(
+            c"_suspend",
+            nested::suspend,
+            c"_suspend($self, /)\n--\n\nThis depth stands still; return the current task.",
+        ),
+        noargs(
+            c"_resume",
+            nested::resume,
+            c"_resume($self, /)\n--\n\nIt goes on.",
+        ),
+        noargs(c"_enter", own_turns::enter, c"_enter($self, /)\n--\n\n"),
+        noargs(c"_leave", own_turns::leave, c"_leave($self, /)\n--\n\n"),
+        noargs(
+            c"_timeout",
+            own_turns::timeout,
+            c"_timeout($self, /)\n--\n\n",
+        ),
+        one(
+            c"_select",
+            own_turns::select,
+            c"_select($self, timeout, /)\n--\n\n",
+        ),
+        fast(
+            c"_tell",
+            own_turns::tell,
+            c"_tell($self, fd, mask, /)\n--\n\n",
+        ),
+        one(
+            c"_run_ready",
+            own_turns::run_ready,
+            c"_run_ready($self, end, /)\n--\n\n",
+        ),
+        noargs(
+            c"_ready_count",
+            queues::ready_count,
+            c"_ready_count($self, /)\n--\n\n",
+        ),
+        noargs(
+            c"_ready_handles",
+            queues::ready_handles,
+            c"_ready_handles($self, /)\n--\n\n",
+        ),
+        one(
+            c"_ready_take",
+            queues::ready_take,
+            c"_ready_take($self, last, /)\n--\n\n",
+        ),
+        one(
+            c"_ready_put_first",
+            queues::ready_put_first,
+            c"_ready_put_first($self, handle, /)\n--\n\n",
+        ),
+        noargs(
+            c"_timer_version",
+            queues::timer_version,
+            c"_timer_version($self, /)\n--\n\n",
+        ),
+        noargs(
+            c"_timer_handles",
+            queues::timer_handles,
+            c"_timer_handles($self, /)\n--\n\n",
+        ),
+        one(
+            c"_timer_take",
+            queues::timer_take,
+            c"_timer_take($self, handle, /)\n--\n\n",
+        ),
+        one(
+            c"_timer_put",
+            queues::timer_put,
+            c"_timer_put($self, handle, /)\n--\n\n",
+        ),
+        noargs(
+            c"_descriptors",
+            queues::descriptors,
+            c"_descriptors($self, /)\n--\n\n",
         ),
         noargs(c"_metrics", measured::metrics, measured::DOC),
         noargs(

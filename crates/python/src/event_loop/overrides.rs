@@ -20,6 +20,7 @@ pub unsafe extern "C" fn set_attribute(
 ) -> c_int {
     // SAFETY: CPython calls this on an instance; it interns the name.
     unsafe {
+        let kind = ffi::Py_TYPE(object);
         let done = ffi::PyObject_GenericSetAttr(object, name, value);
         let names = names();
         let hot = [
@@ -32,7 +33,19 @@ pub unsafe extern "C" fn set_attribute(
             names.create_task,
             names.run_in_executor,
         ];
-        if done == 0 && hot.contains(&name) && door::cold(c"methods_changed", &[object]).is_err() {
+        let turns = [names._run_once, names._process_events, names._selector];
+        if done != 0 {
+            return done;
+        }
+        // A program may give the object another class as well, as looptime does.
+        let told = if hot.contains(&name) || ffi::Py_TYPE(object) != kind {
+            door::cold(c"methods_changed", &[object])
+        } else if turns.contains(&name) {
+            door::cold(c"turns_changed", &[object])
+        } else {
+            return done;
+        };
+        if told.is_err() {
             return -1;
         }
         done

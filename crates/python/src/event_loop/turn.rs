@@ -17,6 +17,7 @@ use crate::{
 };
 use pyo3_ffi as ffi;
 use rondeau_core::{Park, Time};
+use rondeau_driver::Event;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,17 +28,20 @@ const SHORTEST: Duration = Duration::from_micros(100);
 /// Who looks at every item.
 const ITEMS: u8 = onlookers::RECORDER | onlookers::SLOW | onlookers::WATCHDOG;
 /// Longest wait in the kernel, as in asyncio: a day.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
+pub const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// Runs turns until `stop()` was called. Err: an exception that leaves `run_forever`; what was ready stays ready.
+/// Runs turns until `stop()` was called, or the program has something of its own in a turn. Err: an exception that leaves `run_forever`; what was ready stays ready.
 ///
 /// # Safety
-/// The GIL is held, the loop lives and is not running.
+/// The GIL is held and the loop lives; where it runs already, the depth below is suspended.
 pub unsafe fn run(loop_: Loop) -> Python<()> {
     // SAFETY: the caller's contract; each borrow of the parts ends before Python runs.
     unsafe {
         if !loop_.parts().known {
             crate::inspect::meet(loop_);
+        }
+        if !loop_.parts().suspended.is_empty() {
+            return turns(loop_); // Within itself: it runs already.
         }
         let metrics = loop_.parts().metrics.clone();
         metrics.begin(rondeau_driver::thread::number());
@@ -56,7 +60,8 @@ unsafe fn turns(loop_: Loop) -> Python<()> {
         }
         loop {
             let done = turn(loop_);
-            if done.is_err() || loop_.parts().stopping {
+            let parts = loop_.parts();
+            if done.is_err() || parts.stopping | parts.own_turns {
                 task::current::settle(loop_);
                 return done;
             }
@@ -73,6 +78,18 @@ unsafe fn turn(loop_: Loop) -> Python<()> {
             let now = overrides::now(loop_)?;
             due_timers(loop_.parts(), now);
         }
+        batch(loop_)
+    }
+}
+
+/// Runs exactly as many items as are ready now, then sends what they wrote.
+///
+/// # Safety
+/// As for `run`.
+#[inline(always)]
+pub unsafe fn batch(loop_: Loop) -> Python<()> {
+    // SAFETY: as in `run`.
+    unsafe {
         let batch = loop_.parts().agenda.len();
         loop_.parts().in_turn = true;
         let metrics = &*Arc::as_ptr(&loop_.parts().metrics);
@@ -221,14 +238,38 @@ unsafe fn park(loop_: Loop) -> Python<()> {
 }
 
 unsafe fn ask_kernel(loop_: Loop, timeout: Option<Duration>) -> Python<()> {
+    // SAFETY: as in `run`; queueing runs no Python code.
+    unsafe {
+        task::current::settle(loop_);
+        if wait(loop_, timeout)? > 0 {
+            queue_events(loop_);
+        }
+        if loop_.parts().files.is_busy() && loop_.events().woken() {
+            files::pump(loop_)?;
+        }
+    }
+    // A signal's Python handler runs now and may raise, as KeyboardInterrupt does. One that came just before the wait, or to another
+    // thread, is told by the wake-up descriptor alone: its handler would run in the first callback, which swallows what it raises.
+    // SAFETY: no borrow lives.
+    if unsafe { ffi::PyErr_CheckSignals() } != 0 {
+        return Err(Raised);
+    }
+    Ok(())
+}
+
+/// Waits in the kernel; how many descriptors it reports.
+///
+/// # Safety
+/// As for `run`.
+#[inline(always)]
+pub unsafe fn wait(loop_: Loop, timeout: Option<Duration>) -> Python<usize> {
     let waits = timeout != Some(Duration::ZERO);
     // SAFETY: while the GIL is released only the driver (shared) and the events (this thread's) are borrowed here, and the
     // metrics, which live as long as the loop.
     let waited = unsafe {
         let Some(driver) = loop_.driver() else {
-            return crate::native_loop::check_open(loop_);
+            return crate::native_loop::check_open(loop_).map(|()| 0);
         };
-        task::current::settle(loop_);
         let metrics = Arc::as_ptr(&loop_.parts().metrics);
         loop_.parts().parked = true;
         if recorder::is_on() {
@@ -249,58 +290,61 @@ unsafe fn ask_kernel(loop_: Loop, timeout: Option<Duration>) -> Python<()> {
         waited
     };
     match waited {
-        Ok(found) => {
-            // SAFETY: queueing runs no Python code; no borrow lives while operations end.
-            unsafe {
-                if found > 0 {
-                    queue_events(loop_);
-                }
-                if loop_.parts().files.is_busy() && loop_.events().woken() {
-                    files::pump(loop_)?;
-                }
-            }
-        }
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-        Err(error) => return Err(errors::raise_os_error(&error)),
+        Ok(found) => Ok(found),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+        Err(error) => Err(errors::raise_os_error(&error)),
     }
-    // A signal's Python handler runs now and may raise, as KeyboardInterrupt does. One that came just before the wait, or to another
-    // thread, is told by the wake-up descriptor alone: its handler would run in the first callback, which swallows what it raises.
-    // SAFETY: no borrow lives.
-    if unsafe { ffi::PyErr_CheckSignals() } != 0 {
-        return Err(Raised);
-    }
-    Ok(())
 }
 
-unsafe fn queue_events(loop_: Loop) {
+/// Queues who waits for what the kernel has reported.
+///
+/// # Safety
+/// As for `run`. No Python code runs.
+pub unsafe fn queue_events(loop_: Loop) {
+    // SAFETY: the loop lives; queueing changes no events.
+    unsafe {
+        for event in loop_.events().iter() {
+            queue_event(loop_, event);
+        }
+    }
+}
+
+/// Queues who waits for what one event says.
+///
+/// # Safety
+/// As for `queue_events`.
+#[inline(always)]
+pub unsafe fn queue_event(loop_: Loop, event: Event) {
     // SAFETY: the loop lives; a cancelled handle cannot be in the table, since cancelling goes through `remove`, except when the
     // program cancelled the handle itself: it is then skipped when it runs.
     unsafe {
         let parts = loop_.parts();
-        for event in loop_.events().iter() {
-            let Some(slot) = parts.descriptors.get(event.token as i32) else {
-                continue;
-            };
-            match slot {
-                Slot::Empty => {}
-                Slot::Handles { .. } => {
-                    // Such callbacks send by themselves, past the loop (Tornado, psycopg): their peers may be in it too.
-                    parts.pace.look();
-                    exchange::tell(loop_, event.token as i32, event);
-                }
-                Slot::Transport { object, .. } => {
-                    let object = object.as_ptr();
-                    if transport::note_readiness(object, event.readiness) {
-                        ffi::Py_INCREF(object);
-                        parts.agenda.push(Ready::io(object));
-                    }
+        let Some(slot) = parts.descriptors.get(event.token as i32) else {
+            return;
+        };
+        match slot {
+            Slot::Empty => {}
+            Slot::Handles { .. } => {
+                // Such callbacks send by themselves, past the loop (Tornado, psycopg): their peers may be in it too.
+                parts.pace.look();
+                exchange::tell(loop_, event.token as i32, event);
+            }
+            Slot::Transport { object, .. } => {
+                let object = object.as_ptr();
+                if transport::note_readiness(object, event.readiness) {
+                    ffi::Py_INCREF(object);
+                    parts.agenda.push(Ready::io(object));
                 }
             }
         }
     }
 }
 
-unsafe fn due_timers(parts: &mut Parts, now: Time) {
+/// Puts on the agenda what is due.
+///
+/// # Safety
+/// The parts are a live loop's, and nothing else of it is borrowed.
+pub unsafe fn due_timers(parts: &mut Parts, now: Time) {
     while let Some(ready) = parts.timers.pop_due(now) {
         // SAFETY: the handle lives by the item's reference; noting runs no Python code.
         unsafe { handle::set_due(ready.object()) };

@@ -28,7 +28,7 @@ macro_rules! names {
 }
 
 names! {
-    call_soon, call_exception_handler, context, get_debug, name, coro, eager_start, cancel, done,
+    _run_once, _process_events, _selector, call_soon, call_exception_handler, context, get_debug, name, coro, eager_start, cancel, done,
     result, exception, add_done_callback, _asyncio_future_blocking, _check_callback, _check_thread,
     data_received, datagram_received, error_received, family, eof_received, connection_made, connection_lost, pause_writing, resume_writing,
     get_buffer, buffer_updated, close, detach, fileno, get_loop, throw, set_exception, _loop, msg,

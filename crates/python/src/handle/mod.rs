@@ -106,6 +106,15 @@ pub unsafe fn set_due(handle: *mut ffi::PyObject) {
     }
 }
 
+/// Where a native timer notes its key; None for a handle of another kind.
+///
+/// # Safety
+/// `handle` is a live object, and the borrow ends before Python code can run.
+pub unsafe fn key<'a>(handle: *mut ffi::PyObject) -> Option<&'a Option<TimerKey>> {
+    // SAFETY: the type is checked before the layout is relied on.
+    unsafe { is(handle, &TIMER).then(|| &*timer_key(handle)) }
+}
+
 /// Whether the handle was cancelled.
 ///
 /// # Safety

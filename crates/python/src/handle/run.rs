@@ -3,7 +3,8 @@
 use super::{HANDLE, THREADSAFE, TIMER, is, is_cancelled, replace, slot, types};
 use crate::door::{HandleSlots, door};
 use crate::ffi::{Python, Raised, call::vectorcall, compat, names::names, owned::Owned};
-use crate::native_loop::Loop;
+use crate::native_loop::{Loop, nested};
+use crate::ready::Ready;
 use pyo3_ffi as ffi;
 
 /// Runs the callback in its context. Err only for what must leave the loop: KeyboardInterrupt and SystemExit.
@@ -85,7 +86,7 @@ unsafe fn call(
     // SAFETY: the caller keeps all four alive.
     unsafe {
         if ffi::PyContext_Enter(context) != 0 {
-            return failed(loop_, handle);
+            return not_entered(loop_, handle);
         }
         let items =
             (&raw mut (*args.cast::<ffi::PyTupleObject>()).ob_item).cast::<*mut ffi::PyObject>();
@@ -98,6 +99,23 @@ unsafe fn call(
         }
         ffi::Py_DECREF(result);
         Ok(())
+    }
+}
+
+/// The context is entered already, by a callback that runs the loop within itself, or by the program.
+#[cold]
+unsafe fn not_entered(loop_: Loop, handle: *mut ffi::PyObject) -> Python<()> {
+    // SAFETY: whoever puts it off gets a reference of its own.
+    unsafe {
+        ffi::Py_INCREF(handle);
+        match nested::put_off(loop_, Ready::handle(handle)) {
+            Ok(()) => Ok(()),
+            Err(ready) => {
+                let done = failed(loop_, handle);
+                crate::errors::keeping_raised(|| ready.release());
+                done
+            }
+        }
     }
 }
 

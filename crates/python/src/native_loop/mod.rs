@@ -10,6 +10,7 @@ pub mod chunk;
 pub mod descriptors;
 pub mod exchange;
 pub mod kernel;
+pub mod nested;
 pub mod outbox;
 
 use crate::ffi::{Python, Raised, args::raise, gil::GilCell};
@@ -66,6 +67,12 @@ pub struct Parts {
     pub in_turn: bool,
     /// `stop()` was called.
     pub stopping: bool,
+    /// The program has something of its own in a turn, or looked at the queues: turns are taken by `rondeau._own_turns`.
+    pub own_turns: bool,
+    /// The loop may run within itself.
+    pub nested: bool,
+    /// The depths that stand still while it does.
+    pub suspended: Vec<nested::Suspended>,
     /// `close()` was called.
     pub closed: bool,
     /// `set_debug(True)`.

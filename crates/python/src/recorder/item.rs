@@ -298,6 +298,56 @@ pub unsafe fn leave(task: TaskRef, begun: Option<Begun>) {
     }
 }
 
+/// A task waits in the middle of its step, while its loop runs within itself.
+///
+/// # Safety
+/// The task lives, and what it waits for is noted in it.
+#[cold]
+pub unsafe fn stands_still(task: TaskRef) {
+    // SAFETY: no Python code runs.
+    unsafe {
+        let (Some(loop_), Some(state)) = (super::loop_of(task), state()) else {
+            return;
+        };
+        let number = state.task(task);
+        let time = state.ticks.now();
+        let of_loop = *state.of_loop(loop_);
+        let (wait, detail) = wait::of(state, task);
+        state.push(Kind::Wait, time, number, detail, of_loop, wait);
+        if let Some(entry) = state.entry(number) {
+            entry.doing = Doing::Waiting(wait, detail);
+        }
+    }
+}
+
+/// It goes on.
+///
+/// # Safety
+/// The task lives.
+#[cold]
+pub unsafe fn goes_on(task: TaskRef) {
+    // SAFETY: no Python code runs.
+    unsafe {
+        let (Some(loop_), Some(state)) = (super::loop_of(task), state()) else {
+            return;
+        };
+        let number = state.task(task);
+        let of_loop = *state.of_loop(loop_);
+        let Some(entry) = state.entry(number) else {
+            return;
+        };
+        if !matches!(entry.doing, Doing::Waiting(..)) {
+            return; // The recorder was switched on meanwhile.
+        }
+        state.ready(number, of_loop);
+        let time = state.ticks.now();
+        if let Some(entry) = state.entry(number) {
+            entry.doing = Doing::Running;
+        }
+        state.push(Kind::Run, time, number, 0, of_loop, 0);
+    }
+}
+
 /// The step in which the recorder was switched on is over.
 ///
 /// # Safety

@@ -27,7 +27,7 @@ mod wait;
 pub use callable::ByAddress;
 pub use control::{METHODS, init};
 pub use foreign::{made, scheduled};
-pub use item::{enter, item, leave};
+pub use item::{enter, goes_on, item, leave, stands_still};
 pub use place::future_made;
 pub use wait::{holds, sleeps, waits_for, waits_for_lock, waits_for_peer, waits_for_socket};
 

@@ -14,7 +14,7 @@ use crate::future::door::door;
 use crate::future::layout::layout;
 use crate::future::outcome::{self, Outcome};
 use crate::handle;
-use crate::native_loop::Loop;
+use crate::native_loop::{Loop, nested};
 use crate::onlookers;
 use crate::ready::Ready;
 use pyo3_ffi as ffi;
@@ -53,7 +53,7 @@ unsafe fn run(
         let task = TaskRef::of(object);
         let context = *task.context();
         if context.is_null() || ffi::PyContext_Enter(context) != 0 {
-            return failed(loop_, object, context.is_null());
+            return not_entered(loop_, object, again);
         }
         let previous = match current::announce(loop_, task) {
             Ok(previous) => previous,
@@ -70,6 +70,23 @@ unsafe fn run(
         }
         ffi::Py_DECREF(object);
         Ok(())
+    }
+}
+
+/// The task's context could not be entered: it has none, or it is entered already.
+#[cold]
+unsafe fn not_entered(
+    loop_: Loop,
+    object: *mut ffi::PyObject,
+    again: fn(*mut ffi::PyObject) -> Ready,
+) -> Python<()> {
+    // SAFETY: the reference to the task is ours, or whoever puts it off takes it over.
+    unsafe {
+        let unset = (*TaskRef::of(object).context()).is_null();
+        if !unset && nested::put_off(loop_, again(object)).is_ok() {
+            return Ok(());
+        }
+        failed(loop_, object, unset)
     }
 }
 

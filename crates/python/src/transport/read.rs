@@ -46,9 +46,17 @@ pub unsafe fn on_ready(loop_: Loop, object: *mut ffi::PyObject) -> Python<()> {
         if state.is_stale() {
             return failed(transport, &io::Error::from_raw_os_error(libc::EBADF));
         }
-        let context = own_context(transport)?;
+        let mut context = own_context(transport)?;
         if ffi::PyContext_Enter(context.as_ptr()) != 0 {
-            return fatal(transport, c"Fatal error on socket transport");
+            if loop_.parts().suspended.is_empty() {
+                return fatal(transport, c"Fatal error on socket transport");
+            }
+            // A callback of this transport runs the loop within itself: what comes meanwhile is told in a copy.
+            ffi::PyErr_Clear();
+            context = Owned::new(ffi::PyContext_Copy(context.as_ptr()))?;
+            if ffi::PyContext_Enter(context.as_ptr()) != 0 {
+                return Err(Raised);
+            }
         }
         let mut done = Ok(());
         if readable && interest::current(transport).contains(Interest::READ) {

@@ -126,3 +126,69 @@ unsafe fn withdraw(loop_: Loop) {
         }
     }
 }
+
+/// Who was current when the loop began to run within itself.
+pub struct Suspended {
+    entry: Option<Owned>,
+    announced: *mut ffi::PyObject,
+}
+
+impl Suspended {
+    /// The task, of whatever kind.
+    pub fn task(&self) -> Option<&Owned> {
+        self.entry.as_ref()
+    }
+}
+
+/// Makes nobody current until `resume`.
+///
+/// # Safety
+/// The GIL is held; the loop lives and runs in this thread.
+pub unsafe fn suspend(loop_: Loop) -> Python<Suspended> {
+    // SAFETY: the dict is live; the references go with what is returned.
+    unsafe {
+        let entry = get(loop_)?;
+        if entry.is_some() && ffi::PyDict_DelItem(*TASKS.get(), loop_.object()) != 0 {
+            return Err(Raised);
+        }
+        let announced = std::mem::replace(&mut loop_.parts().current, ptr::null_mut());
+        Ok(Suspended { entry, announced })
+    }
+}
+
+/// Makes the same task current again. An exception that is set stays.
+///
+/// # Safety
+/// Follows `suspend`.
+pub unsafe fn resume(loop_: Loop, suspended: Suspended) {
+    // SAFETY: the references are ours; what is on its way out is kept.
+    unsafe {
+        settle(loop_);
+        let Suspended { entry, announced } = suspended;
+        let raised = compat::take_raised();
+        if let Some(entry) = entry
+            && ffi::PyDict_SetItem(*TASKS.get(), loop_.object(), entry.as_ptr()) != 0
+        {
+            ffi::PyErr_WriteUnraisable(loop_.object());
+        }
+        let old = std::mem::replace(&mut loop_.parts().current, announced);
+        ffi::Py_XDECREF(old);
+        compat::set_raised(raised);
+    }
+}
+
+/// Runs what may announce native tasks in the middle of a step whose entry somebody else has put aside.
+///
+/// # Safety
+/// The GIL is held and the loop lives.
+pub unsafe fn apart(loop_: Loop, what: impl FnOnce() -> Python<()>) -> Python<()> {
+    // SAFETY: the reference is put back where it was.
+    unsafe {
+        let before = std::mem::replace(&mut loop_.parts().current, ptr::null_mut());
+        let done = what();
+        settle(loop_);
+        let old = std::mem::replace(&mut loop_.parts().current, before);
+        ffi::Py_XDECREF(old);
+        done
+    }
+}

@@ -10,7 +10,9 @@
 #[cfg_attr(Py_3_14, path = "thread.rs")]
 pub mod announcement;
 
-pub use announcement::{announce, get, retire, settle, settle_before};
+pub use announcement::{
+    Suspended, announce, apart, get, resume, retire, settle, settle_before, suspend,
+};
 
 use super::cell::TaskRef;
 use crate::ffi::{Python, Raised, args::raise, compat, owned::Owned};

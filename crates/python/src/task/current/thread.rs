@@ -126,3 +126,59 @@ pub unsafe fn settle(_: Loop) {}
 /// The GIL is held; the loop and the callback live.
 #[inline]
 pub unsafe fn settle_before(_: Loop, _: *mut ffi::PyObject) {}
+
+/// Who was current when the loop began to run within itself.
+pub struct Suspended(Option<Owned>);
+
+impl Suspended {
+    /// The task, of whatever kind.
+    pub fn task(&self) -> Option<&Owned> {
+        self.0.as_ref()
+    }
+}
+
+/// Makes nobody current until `resume`.
+///
+/// # Safety
+/// The GIL is held; the loop lives and is this thread's running loop.
+pub unsafe fn suspend(loop_: Loop) -> Python<Suspended> {
+    // SAFETY: the word owns its reference, which goes with what is returned.
+    unsafe {
+        let offset = *OFFSET.get();
+        if offset == 0 {
+            let task = swap(loop_, ffi::Py_None())?;
+            return Ok(Suspended((task.as_ptr() != ffi::Py_None()).then_some(task)));
+        }
+        let task = word(offset).replace(ptr::null_mut());
+        Ok(Suspended(
+            (!task.is_null()).then(|| Owned::from_owned(task)),
+        ))
+    }
+}
+
+/// Makes the same task current again. An exception that is set stays.
+///
+/// # Safety
+/// Follows `suspend`; the loop is this thread's running loop.
+pub unsafe fn resume(loop_: Loop, suspended: Suspended) {
+    // SAFETY: the word owns its reference.
+    unsafe {
+        let task = suspended.0;
+        if *OFFSET.get() == 0 {
+            let task = task.unwrap_or_else(|| Owned::from_borrowed(ffi::Py_None()));
+            return swap_back(loop_, Previous(task.into_ptr()));
+        }
+        retire(
+            loop_,
+            Previous(task.map_or(ptr::null_mut(), Owned::into_ptr)),
+        );
+    }
+}
+
+/// Runs what may announce native tasks in the middle of a step whose word somebody else has put aside.
+///
+/// # Safety
+/// The GIL is held and the loop lives.
+pub unsafe fn apart(_: Loop, what: impl FnOnce() -> Python<()>) -> Python<()> {
+    what()
+}
