@@ -24,7 +24,7 @@ help:
 	@echo 'make test         every test, Rust and Python, with and without io_uring'
 	@echo 'make test-rust    only these'
 	@echo 'make test-python  only these; TESTS="tests/test_tcp.py -k echo" picks some'
-	@echo 'make differential 100,000 random programs with asyncio and with the native names; PROGRAMS=1000 for fewer'
+	@echo 'make differential 100,000 random programs with asyncio and with the native names; PROGRAMS=1000 for fewer; what follows a write, WRITES=1000'
 	@echo 'make quiet        10,000 runs of a loop beside processes that compute: the watchdog reports nothing; RUNS=1000 for fewer'
 	@echo 'make upstream     the test suites of aiofiles, aiohttp, anyio, uvicorn, websockets and Tornado, on Rondeau; ONLY="anyio" picks one'
 	@echo 'make conformance  the own asyncio tests of the interpreter, on Rondeau; ONLY="test_events" picks some, NATIVE=1 tests all that is native'
@@ -94,6 +94,7 @@ upstream: build
 # The limit of a minute a test is not for this one.
 differential: build
 	PROGRAMS=$(or $(PROGRAMS),100000) $(PYTHON) -m pytest --quiet -o faulthandler_timeout=0 tests/test_native_differential.py
+	WRITES=$(or $(WRITES),20000) $(PYTHON) -m pytest --quiet -o faulthandler_timeout=0 tests/test_write_differential.py
 
 # Some minutes: eight processes a processor compute meanwhile.
 quiet: build

@@ -24,6 +24,7 @@
 mod addr;
 pub mod clock;
 mod copying;
+pub mod courier;
 mod driver;
 mod encode;
 mod errno;
@@ -46,6 +47,7 @@ mod setup;
 pub mod socket;
 pub mod thread;
 mod together;
+pub mod unsent;
 mod waker;
 pub mod watch;
 pub mod work;

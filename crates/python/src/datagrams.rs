@@ -22,7 +22,7 @@ use crate::file_number::descriptor;
 use crate::native_loop::descriptors::Slot;
 use crate::native_loop::{Loop, is_forked};
 use pyo3_ffi as ffi;
-use rondeau_driver::{SockAddr, socket};
+use rondeau_driver::{SockAddr, socket, unsent};
 use std::ffi::{c_int, c_void};
 use std::os::fd::RawFd;
 use std::{io, ptr};
@@ -291,6 +291,7 @@ unsafe fn send_one(
 unsafe fn sent(object: *mut ffi::PyObject, bytes: &[u8]) -> Python<bool> {
     // SAFETY: no Python code runs while the fields are borrowed.
     let state = unsafe { fields(object) };
+    unsent::send_now();
     let done = match &state.last {
         Some(raw) if !state.connected => socket::send_to(state.fd, bytes, raw),
         _ => socket::try_send(state.fd, bytes),

@@ -30,6 +30,7 @@ mod metrics;
 mod native_loop;
 mod observer;
 mod onlookers;
+mod outward;
 mod probe;
 mod ready;
 mod recorder;
@@ -88,6 +89,7 @@ fn fill(module: *mut c::PyObject) -> Python<()> {
     files::init(module)?;
     recorder::init()?;
     watchdog::init(module)?;
+    outward::init()?;
     Ok(())
 }
 
@@ -139,6 +141,7 @@ pub unsafe extern "C" fn PyInit__core() -> *mut c::PyObject {
             c"own_methods(cls, /)\n--\n\nPut the hot methods on a subclass of EventLoop itself; return it.",
         ),
         streams::ADOPT,
+        outward::UNSENT,
     ];
     methods.extend(files::functions());
     methods.extend(recorder::METHODS);

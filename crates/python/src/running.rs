@@ -120,3 +120,10 @@ pub unsafe fn as_plain(object: *mut ffi::PyObject) -> Option<Loop> {
         (parts.plain && !parts.debug && !parts.closed).then_some(loop_)
     }
 }
+
+/// The calling thread, as `threading.get_ident` names it.
+#[inline]
+pub fn this_thread() -> u64 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::pthread_self() as u64 }
+}

@@ -48,6 +48,7 @@ pub unsafe extern "C" fn new(
         waker: Some(driver.waker()),
         parked: false,
         in_turn: false,
+        touched: 0,
         stopping: false,
         own_turns: false,
         nested: false,
@@ -90,6 +91,7 @@ fn take_all(parts: &mut Parts) -> Vec<*mut ffi::PyObject> {
         parts
             .outbox
             .take()
+            .0
             .into_iter()
             .map(|object| object.as_ptr()),
     );

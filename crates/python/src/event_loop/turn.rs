@@ -17,7 +17,7 @@ use crate::{
 };
 use pyo3_ffi as ffi;
 use rondeau_core::{Park, Time};
-use rondeau_driver::Event;
+use rondeau_driver::{Event, unsent};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -263,6 +263,13 @@ unsafe fn ask_kernel(loop_: Loop, timeout: Option<Duration>) -> Python<()> {
 /// As for `run`.
 #[inline(always)]
 pub unsafe fn wait(loop_: Loop, timeout: Option<Duration>) -> Python<usize> {
+    // A loop that is run inside its own callback waits with nothing in the outbox.
+    // SAFETY: the loop lives and nothing of it is borrowed.
+    unsafe {
+        if !loop_.parts().outbox.is_empty() {
+            transport::send_outbox(loop_, Ok(()))?;
+        }
+    }
     let waits = timeout != Some(Duration::ZERO);
     // SAFETY: while the GIL is released only the driver (shared) and the events (this thread's) are borrowed here, and the
     // metrics, which live as long as the loop.
@@ -271,6 +278,7 @@ pub unsafe fn wait(loop_: Loop, timeout: Option<Duration>) -> Python<usize> {
             return crate::native_loop::check_open(loop_).map(|()| 0);
         };
         let metrics = Arc::as_ptr(&loop_.parts().metrics);
+        loop_.parts().touched = unsent::touched();
         loop_.parts().parked = true;
         if recorder::is_on() {
             recorder::parked(loop_, timeout);

@@ -32,6 +32,7 @@ pub unsafe fn pump(loop_: Loop) -> Python<()> {
         };
         driver.flush();
         while let Some(done) = loop_.driver_mut().and_then(|driver| driver.reap()) {
+            rondeau_driver::unsent::touch(); // What was read may tell of a connection.
             land(loop_, done)?;
         }
         // Only now, and not for each that landed: the tasks shall look at what came before more memory is filled.

@@ -315,6 +315,7 @@ pub unsafe fn submit(loop_: Loop, operation: Operation) -> Python<()> {
         let Some((op, target)) = request.op(done)? else {
             return land::nothing_to_do(operation);
         };
+        rondeau_driver::unsent::send_now();
         let Some(driver) = loop_.driver_mut() else {
             return check_open(loop_);
         };

@@ -14,7 +14,7 @@ use super::{json, loops, walk};
 use crate::ffi::{answer, types};
 use pyo3_ffi as ffi;
 use rondeau_driver::porter::{Bell, Guest, Peer, Porter, Visit};
-use rondeau_driver::{Quiet, clock, user};
+use rondeau_driver::{Quiet, clock, courier, user};
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -70,11 +70,12 @@ pub fn open() {
     }
 }
 
-/// Closes it and ends the walk, and waits until both threads are gone.
+/// Closes it and ends the walk, and waits until both threads are gone, and the courier, the third that no program has started.
 ///
 /// # Safety
 /// The GIL is held; it is released meanwhile.
 pub unsafe fn close() {
+    courier::stop();
     let Some(Open { bell, thread }) = lock(&OPEN).take() else {
         return;
     };
@@ -238,6 +239,7 @@ unsafe extern "C" fn forked(_: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mu
 
 unsafe extern "C" fn leave(_: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
     OVER.store(true, Ordering::Relaxed);
+    courier::leave();
     // SAFETY: CPython calls this with the GIL held.
     unsafe { close() };
     answer::none(Ok(()))

@@ -65,6 +65,8 @@ pub struct Parts {
     pub parked: bool,
     /// True while a batch runs: what is written may wait in the outbox.
     pub in_turn: bool,
+    /// `rondeau_driver::unsent::touched` before the kernel was asked last.
+    pub touched: u64,
     /// `stop()` was called.
     pub stopping: bool,
     /// The program has something of its own in a turn, or looked at the queues: turns are taken by `rondeau._own_turns`.

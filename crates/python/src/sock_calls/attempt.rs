@@ -14,7 +14,7 @@ use crate::ffi::{Python, Raised, owned::Owned};
 use crate::native_loop::Loop;
 use crate::{door, errors};
 use pyo3_ffi as ffi;
-use rondeau_driver::socket;
+use rondeau_driver::{socket, unsent};
 use std::io;
 use std::os::fd::RawFd;
 
@@ -44,6 +44,8 @@ pub unsafe fn attempt(call: Call) -> Python<Attempt> {
     unsafe {
         let fields = call.fields();
         let loop_ = call.event_loop();
+        unsent::send_now();
+        unsent::touch();
         if fields.kind.writes() {
             loop_.parts().pace.look();
         }

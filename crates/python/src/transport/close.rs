@@ -8,9 +8,9 @@ use super::{interest, write};
 use crate::door;
 use crate::ffi::{Python, Raised, compat, names::names, owned::Owned};
 use crate::handle;
-use crate::native_loop;
+use crate::native_loop::{self, Loop};
 use pyo3_ffi as ffi;
-use rondeau_driver::Interest;
+use rondeau_driver::{Interest, unsent};
 use std::ptr;
 
 /// `close()`: no more is read; what was written is sent, then the connection is lost.
@@ -68,6 +68,10 @@ pub unsafe fn force_close(transport: Transport, exception: *mut ffi::PyObject) -
 
 /// Releases what was never sent. May run Python code.
 pub fn drop_output(state: &mut State) {
+    if state.in_outbox && !state.loop_.is_null() {
+        // SAFETY: a transport's loop is native, and lives as long as the transport refers to it.
+        unsafe { Loop::from_object(state.loop_).parts().outbox.disarm() };
+    }
     let left: Vec<_> = state.out.take_all().collect();
     for chunk in left {
         chunk.release();
@@ -179,6 +183,7 @@ pub unsafe fn release(transport: Transport) -> Python<()> {
             loop_.parts().pace.look();
         }
         drop_output(transport.state());
+        unsent::send_now();
         // What close() raised is kept out of the way of the Python code that runs below.
         let mut raised = ptr::null_mut();
         let fd = std::mem::replace(&mut transport.state().fd, -1);
@@ -191,6 +196,7 @@ pub unsafe fn release(transport: Transport) -> Python<()> {
         } else if fd >= 0 {
             // Linux frees the number even where close(2) fails (close(2), NOTES): it is never retried.
             libc::close(fd);
+            unsent::touch();
         }
         let server = std::mem::replace(&mut transport.state().server, ptr::null_mut());
         if !server.is_null() {

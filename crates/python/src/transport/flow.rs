@@ -3,6 +3,7 @@
 //! Called after each send that left something behind, and when a stuck queue moved.
 
 use super::state::Transport;
+use super::write;
 use crate::door;
 use crate::ffi::{Python, Raised, args::raise, compat, names::names, owned::Owned};
 use pyo3_ffi as ffi;
@@ -97,6 +98,9 @@ pub unsafe fn set_limits(
     }
     // SAFETY: the borrow ends before Python runs.
     unsafe {
+        if transport.state().in_outbox {
+            write::flush(transport)?; // What the kernel takes is not pending.
+        }
         transport.state().high = high as usize;
         transport.state().low = low as usize;
         maybe_pause(transport)

@@ -1,17 +1,17 @@
 //! From the protocol to the socket. Called by `write()` and its kin, by the turn, and when a socket has room again.
 //!
 //! What a callback writes to one transport leaves in one send, and a few transports' small output together: the loop's outbox
-//! says when (`native_loop/outbox.rs`). More than 64 KiB leave at once. Two writes a request (header, body) cost 0.4–0.5 of
-//! two sends. Outside a turn, and to whoever asks for the queue's size, it leaves at once, so that no program sees a byte held
-//! back that the kernel would have taken.
+//! says when (`native_loop/outbox.rs`). Two writes a request (header, body) cost 0.4–0.5 of two sends. It waits only where nobody can
+//! tell, else `write()` sends (`may_wait`), and it waits where whoever could overtake it sends it first (`rondeau_driver::unsent`).
 
+use super::outgoing::send_outbox;
 use super::state::{State, Transport};
 use super::{close, flow, interest, read};
 use crate::ffi::{Python, Raised, args::raise, compat, names::names, owned::Owned};
-use crate::native_loop::{chunk::Chunk, is_forked};
-use crate::{door, errors};
+use crate::native_loop::{Loop, chunk::Chunk, is_forked, outbox::Pushed};
+use crate::{door, errors, running};
 use pyo3_ffi as ffi;
-use rondeau_driver::{FLUSH_AT_ONCE, Flush, Interest, socket};
+use rondeau_driver::{FLUSH_AT_ONCE, Flush, Interest, socket, unsent};
 use std::io;
 use std::ptr::{self, NonNull};
 
@@ -36,9 +36,10 @@ pub unsafe fn write(transport: Transport, data: *mut ffi::PyObject) -> Python<()
             chunk.release();
             return Ok(());
         }
-        let bytes = chunk.as_ref().len();
+        let piece: *const [u8] = chunk.as_ref();
         transport.state().out.push(chunk);
-        leave(transport, bytes)
+        // The chunk is in the queue, which is emptied by nobody before the outbox has been taken back.
+        leave(transport, &[&*piece])
     }
 }
 
@@ -85,15 +86,17 @@ pub unsafe fn write_all(transport: Transport, list: *mut ffi::PyObject) -> Pytho
             }
             return Ok(());
         }
-        let bytes = chunks.iter().map(|chunk| chunk.as_ref().len()).sum();
+        let mut pieces: Vec<&[u8]> = Vec::with_capacity(chunks.len());
         for chunk in chunks {
-            if chunk.as_ref().is_empty() {
+            let piece: *const [u8] = chunk.as_ref();
+            if piece.is_empty() {
                 chunk.release();
             } else {
                 transport.state().out.push(chunk);
+                pieces.push(&*piece);
             }
         }
-        leave(transport, bytes)
+        leave(transport, &pieces)
     }
 }
 
@@ -172,27 +175,58 @@ unsafe fn is_bytes_like(data: *mut ffi::PyObject) -> bool {
     }
 }
 
-/// Decides when the queue leaves: it is stuck already, at once, or with the outbox.
-unsafe fn leave(transport: Transport, bytes: usize) -> Python<()> {
-    // SAFETY: no Python code runs before the last line of each way.
+/// Decides when the queue leaves, of which `pieces` were added just now: it is stuck already, at once, or with the outbox.
+#[inline]
+unsafe fn leave(transport: Transport, pieces: &[&[u8]]) -> Python<()> {
+    // SAFETY: no Python code runs before the last line of each way. The queue keeps what is handed over, and is not touched while
+    // `in_outbox` says so but after `Outbox::take` or `disarm`.
     unsafe {
         let Some(loop_) = transport.event_loop() else {
             return Ok(());
         };
-        let stuck = interest::current(transport).contains(Interest::WRITE);
-        if stuck {
+        let interest = interest::current(transport);
+        if interest.contains(Interest::WRITE) {
             return flow::maybe_pause(transport);
         }
-        if !loop_.parts().in_turn || transport.state().out.pending() > FLUSH_AT_ONCE {
+        let object = NonNull::new_unchecked(transport.object());
+        let state = transport.state();
+        let outbox = &mut loop_.parts().outbox;
+        if !may_wait(loop_, state, interest) || (state.in_outbox && !outbox.is_last(object)) {
             return flush(transport);
         }
-        let outbox = &mut loop_.parts().outbox;
-        outbox.add(bytes);
-        if !std::mem::replace(&mut transport.state().in_outbox, true) {
-            ffi::Py_INCREF(transport.object());
-            outbox.push(NonNull::new_unchecked(transport.object()));
+        for (index, piece) in pieces.iter().enumerate() {
+            let mut pushed = outbox.hand_over(state.fd, piece, !state.in_outbox);
+            if pushed == Pushed::Full && index == 0 && !state.in_outbox {
+                // More than leave together: those before go first.
+                send_outbox(loop_, Ok(()))?;
+                pushed = outbox.hand_over(state.fd, piece, true);
+            }
+            if pushed != Pushed::Waits {
+                return flush(transport);
+            }
+            if !std::mem::replace(&mut state.in_outbox, true) {
+                ffi::Py_INCREF(object.as_ptr());
+                outbox.push(object);
+            }
         }
         Ok(())
+    }
+}
+
+/// Whether what was written may wait: what the kernel says to it does not depend on anything that the program can have done or learnt
+/// since the loop asked it. Where a descriptor was closed or a message read meanwhile, or the connection has something to tell, `write()`
+/// sends, so that its errors and its back-pressure come inside it.
+#[inline]
+unsafe fn may_wait(loop_: Loop, state: &State, interest: Interest) -> bool {
+    // SAFETY: no Python code runs.
+    unsafe {
+        let parts = loop_.parts();
+        parts.in_turn
+            && interest.contains(Interest::READ)
+            && !(state.readable | state.writable)
+            && parts.touched == unsent::touched()
+            && state.out.pending() <= FLUSH_AT_ONCE.min(state.high)
+            && parts.thread == running::this_thread()
     }
 }
 
@@ -206,6 +240,9 @@ pub unsafe fn flush(transport: Transport) -> Python<()> {
         let Some(loop_) = transport.event_loop() else {
             return Ok(());
         };
+        if transport.state().in_outbox {
+            return send_outbox(loop_, Ok(())); // With the others, in the order of the writes.
+        }
         let state = transport.state();
         // In a fork, what is queued is the parent's to send.
         if state.fd < 0 || state.out.is_empty() || is_forked(loop_) {
@@ -214,6 +251,7 @@ pub unsafe fn flush(transport: Transport) -> Python<()> {
         if state.is_stale() {
             return failed(transport, &io::Error::from_raw_os_error(libc::EBADF));
         }
+        unsent::send_now();
         loop_.parts().pace.look();
         let mut sent = std::mem::take(&mut loop_.parts().sent);
         let outcome = state.out.flush(state.fd, &mut sent);
@@ -326,5 +364,8 @@ unsafe fn shut_down(state: &State) -> io::Result<()> {
     if unsafe { state.is_stale() } {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
-    socket::shutdown(state.fd, socket::How::Write)
+    unsent::send_now();
+    let done = socket::shutdown(state.fd, socket::How::Write);
+    unsent::touch();
+    done
 }
