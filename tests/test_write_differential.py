@@ -82,10 +82,10 @@ async def keep_busy(pair):
     """Until writes wait. They do so only where much is written."""
     for _ in range(5000):
         pair[0].write(b"much")
+        pair[0].write(b"more")
         if _core.unsent():
             break
-        if not taken(pair[3]):
-            break
+        taken(pair[3])
         await asyncio.sleep(0.0001)
     await asyncio.sleep(0.0001)
 
@@ -251,6 +251,7 @@ async def main():
         busy, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=left)
         while True:
             busy.write(b"much")
+            busy.write(b"more")
             if _core.unsent(): break
             right.recv(99)
             await asyncio.sleep(0.0001)

@@ -2,8 +2,8 @@
 //! nobody sees.
 //!
 //! It looks every two milliseconds, without a lock of the interpreter, and sends what already waited at its last look: so nothing waits for
-//! more than four. It is on watch only while much is written, and sleeps otherwise; as long as it sleeps, every write is sent at once, so
-//! that waking it is never part of a write. Whoever writes often calls [`watch`], once.
+//! more than four. It is on watch only while writes join each other often, and sleeps otherwise; as long as it sleeps, every write is sent at once, so
+//! that waking it is never part of a write. Whoever would gain calls [`watch`], once.
 //!
 //! Invariants: `List::watched` is set and cleared by this thread alone, under the list's lock and, when cleared, with an empty list; it is
 //! stopped and joined before a fork by the interpreter and with the last loop ([`stop`]), and never takes the interpreter's lock, so joining it
@@ -22,9 +22,9 @@ use crate::unsent;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(2);
-/// So often it was taken back between two looks where gathering is worth a thread that looks.
+/// So often a write joined another between two looks, where that is worth a thread that looks.
 const BUSY: u64 = 4;
-/// After so many looks at a quiet list it goes to sleep.
+/// After so many looks that found less it goes to sleep.
 const PATIENCE: u32 = 8;
 /// Its stack, of which a page or two are ever touched; libraries with much thread-local memory need their share.
 const STACK: usize = 128 * 1024;
@@ -57,7 +57,7 @@ static RUNNING: Mutex<Option<Running>> = Mutex::new(None);
 /// The interpreter ends: it does not start again.
 static OVER: AtomicBool = AtomicBool::new(false);
 
-/// Much is written from now on: it goes on watch in a moment. Where no thread can be had, it does not, and every write is sent at once.
+/// Writes would join each other from now on: it goes on watch in a moment. Where no thread can be had, it does not, and every write is sent at once.
 #[cold]
 pub fn watch() {
     if OVER.load(Ordering::Relaxed) {
@@ -127,10 +127,10 @@ fn serve(shared: &Shared) {
     }
 }
 
-/// Looks until little is written (true) or it was stopped (false).
+/// Looks until little is gained (true) or it was stopped (false).
 fn on_watch(shared: &Shared) -> bool {
     unsent::lock().watched = true;
-    let (mut seen, mut quiet) = (0, 0);
+    let (mut seen, mut joined, mut quiet) = (0, 0, 0);
     loop {
         let paused = shared
             .changed
@@ -143,7 +143,10 @@ fn on_watch(shared: &Shared) -> bool {
         if rounds == 0 || stopped {
             list.send();
         }
-        quiet = if rounds < BUSY { quiet + 1 } else { 0 };
+        let gained = list
+            .joined
+            .wrapping_sub(std::mem::replace(&mut joined, list.joined));
+        quiet = if gained < BUSY { quiet + 1 } else { 0 };
         if stopped || (quiet >= PATIENCE && list.is_empty()) {
             list.watched = false;
             return !stopped;

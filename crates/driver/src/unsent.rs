@@ -69,6 +69,8 @@ pub(crate) struct List {
     pub(crate) watched: bool,
     /// How often it was taken back.
     pub(crate) rounds: u64,
+    /// How often something was added to what waited already: what waiting is for.
+    pub(crate) joined: u64,
 }
 
 // SAFETY: the pieces point to bytes that do not change and live while they are in the list (`push`).
@@ -113,6 +115,7 @@ static LOCK: Lock = Lock {
         tried: false,
         watched: false,
         rounds: 0,
+        joined: 0,
     }),
 };
 
@@ -215,6 +218,7 @@ pub unsafe fn push(owner: usize, fd: RawFd, bytes: &[u8], new: bool) -> Pushed {
         if list.tried || (new && list.entries.len() == TOGETHER) {
             return Pushed::Full;
         }
+        list.joined += 1;
     }
     let list = &mut *list;
     list.pieces.push(Piece(bytes.as_ptr(), bytes.len()));

@@ -92,6 +92,7 @@ pub unsafe fn batch(loop_: Loop) -> Python<()> {
     unsafe {
         let batch = loop_.parts().agenda.len();
         loop_.parts().in_turn = true;
+        loop_.parts().outbox.begin_turn();
         let metrics = &*Arc::as_ptr(&loop_.parts().metrics);
         metrics.count_turn();
         let done = if metrics.is_watched() {

@@ -26,9 +26,9 @@ const BYTES: usize = 32 * 1024;
 const NANOS: u64 = 100_000;
 /// The clock (24 ns) is read before every so many callbacks.
 const LOOK: u32 = 8;
-/// So many writes that were sent at once, because nobody is on watch,
+/// So many writes that were sent at once, because nobody is on watch, and would have joined another of their turn,
 const MANY: u32 = 64;
-/// within so many nanoseconds, and somebody should be: below 3,200 writes a second a second send each costs nothing to speak of.
+/// within so many nanoseconds, and somebody should be: below 3,200 a second a send each costs nothing to speak of.
 const SOON: u64 = 20_000_000;
 
 /// See the file's head.
@@ -40,6 +40,8 @@ pub struct Outbox {
     since: u64,
     /// How many callbacks were over since then.
     callbacks: u32,
+    /// Something was written in this turn.
+    wrote: bool,
     /// Writes that were sent at once for want of a watch, and when they were counted last.
     unwatched: (u32, u64),
     /// Where small buffers are copied together; empty between uses, kept for its memory.
@@ -69,7 +71,16 @@ impl Outbox {
         pushed
     }
 
+    /// A turn begins.
+    #[inline]
+    pub fn begin_turn(&mut self) {
+        self.wrote = false;
+    }
+
     fn count_unwatched(&mut self) {
+        if !std::mem::replace(&mut self.wrote, true) {
+            return;
+        }
         self.unwatched.0 += 1;
         if self.unwatched.0 == MANY {
             let now = clock::monotonic();
