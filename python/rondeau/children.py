@@ -1,10 +1,12 @@
 """Subprocesses, watched by pidfd: no SIGCHLD handler, no thread a child, on every Python and in every thread.
 
-Called by `EventLoop._make_subprocess_transport`. The transport and its pipes are asyncio's; what is ours is how the end of the
-child is learnt. A child watcher that the program set itself (CPython up to 3.13) is obeyed.
+Called by `EventLoop._make_subprocess_transport`. Starting a child and what runs beside it is asyncio's code (`_child_transport`
+has what this project mends of it); what is ours is how the end of the child is learnt. A child watcher that the program set
+itself (CPython up to 3.13) is obeyed.
 
 Always: a descriptor belongs to one `_Child`, which the loop's table holds; whoever lets go of it (the child's end,
-`loop.close()`) closes it. Rejected: asyncio's `PidfdChildWatcher`: its descriptor leaks with the loop;
+`loop.close()`) closes it. A status is taken in the loop's thread and noted in the same step, so that no signal goes to a number
+that is nobody's. Rejected: asyncio's `PidfdChildWatcher`: its descriptor leaks with the loop;
 it waits by pid, which may be another child's by then; and where `pidfd_open` fails, the child that was started is forgotten.
 """
 
@@ -15,8 +17,11 @@ import contextlib
 import errno
 import os
 import sys
+import threading
 from asyncio import unix_events
 from asyncio.log import logger
+
+from ._child_transport import SubprocessTransport
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +31,6 @@ if TYPE_CHECKING:
 
 # The watchers that a policy makes without being told.
 _MADE_BY_POLICY = ["ThreadedChildWatcher"] + ["PidfdChildWatcher"] * (sys.version_info >= (3, 12))
-_Threaded: Any = getattr(unix_events, "_ThreadedChildWatcher", None) or unix_events.ThreadedChildWatcher
 
 
 def set_by_program() -> bool:
@@ -50,9 +54,7 @@ async def start(loop: EventLoop, protocol: Any, args: Any, shell: bool, *streams
     A cancelled or failed start leaves no child: it is killed and waited for.
     """
     waiter = loop.create_future()
-    transport = unix_events._UnixSubprocessTransport(  # type: ignore[attr-defined]
-        loop, protocol, args, shell, *streams, waiter=waiter, **options
-    )
+    transport = SubprocessTransport(loop, protocol, args, shell, *streams, waiter=waiter, **options)
     watch(loop, transport)
     try:
         await waiter
@@ -60,6 +62,8 @@ async def start(loop: EventLoop, protocol: Any, args: Any, shell: bool, *streams
         raise
     except BaseException:
         transport.close()
+        if not transport._connecting:
+            transport.let_go()
         await transport._wait()
         raise
     return transport
@@ -74,7 +78,8 @@ def watch(loop: EventLoop, transport: Any) -> None:
     try:
         child = _Child(pid, os.pidfd_open(pid), transport)
     except OSError:
-        _Threaded().add_child_handler(pid, loop._child_watcher_callback, transport)
+        child = _Child(pid, -1, transport)
+        threading.Thread(target=child.wait, args=(loop,), name=f"rondeau-child-{pid}", daemon=True).start()
         return
     loop._add_reader(child.descriptor, child.ended, loop)
 
@@ -91,7 +96,8 @@ class _Child:
 
     def ended(self, loop: EventLoop) -> None:
         """The descriptor became readable: take the exit status, and tell the transport."""
-        loop._remove_reader(self.descriptor)
+        if self.descriptor >= 0:
+            loop._remove_reader(self.descriptor)
         try:
             code = self._status()
         except ChildProcessError:
@@ -102,9 +108,19 @@ class _Child:
                 logger.warning("child process pid %d exit status already read:  will report returncode 255", self.pid)
         finally:
             self._close()
+        self.transport._reaped = True
         loop._child_watcher_callback(self.pid, code, self.transport)
 
+    def wait(self, loop: EventLoop) -> None:
+        """In a thread: have the loop take the status once there is one. The thread leaves it where it is."""
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        with contextlib.suppress(RuntimeError):  # The loop was closed: the child is Popen's to take.
+            loop.call_soon_threadsafe(self.ended, loop)
+
     def _status(self) -> int:
+        if self.descriptor < 0:
+            return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         try:
             # By descriptor and not by number, which may be a new child's if this one was reaped elsewhere.
             result = os.waitid(os.P_PIDFD, self.descriptor, os.WEXITED)

@@ -55,6 +55,8 @@ NATIVE: dict[str, str] = {
     "open_unix_connection": "_streams",
     "start_server": "_streams",
     "start_unix_server": "_streams",
+    "create_subprocess_exec": "_subprocess",
+    "create_subprocess_shell": "_subprocess",
 }
 
 
@@ -93,7 +95,7 @@ def submodule(name: str) -> ModuleType | None:
     if not isinstance(theirs, ModuleType) or sys.modules.get(f"asyncio.{name}") is not theirs:
         return None
     known = vars(theirs)
-    native = [each for each in names() if each in known and known[each] is _original(each)]
+    native = [each for each in names() if each in known and known[each] is original(each)]
     return _Face(theirs, native) if native else theirs
 
 
@@ -102,7 +104,7 @@ _rebound: list[tuple[ModuleType, str, Any, Any]] = []
 _policies: tuple[Any, Any] | None = None
 
 
-def _original(name: str) -> Any:
+def original(name: str) -> Any:
     """What asyncio calls so by itself, installed or not."""
     return next(
         (before for module, changed, before, _ in _rebound if module is asyncio and changed == name), vars(asyncio)[name]
