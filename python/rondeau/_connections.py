@@ -111,7 +111,11 @@ class Connections(_core.EventLoop, asyncio.SelectorEventLoop):
         transport: Any,
         protocol: asyncio.BaseProtocol,
         sslcontext: Any,
-        **options: Any,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: Any = None,
+        ssl_shutdown_timeout: Any = None,
     ) -> asyncio.Transport | None:
         """Encrypt a connection that is open already; return the transport to use from now on. See asyncio.
 
@@ -119,12 +123,21 @@ class Connections(_core.EventLoop, asyncio.SelectorEventLoop):
             transport: of this loop; may be a TLS transport itself.
             protocol: gets the decrypted data.
             sslcontext: an `ssl.SSLContext`.
-            options: `server_side`, `server_hostname`, `ssl_handshake_timeout`, `ssl_shutdown_timeout` (seconds), as in asyncio.
+            server_side: whether the other end is the client.
+            server_hostname: the name that the server's certificate must be for.
+            ssl_handshake_timeout: seconds; None is asyncio's 60.
+            ssl_shutdown_timeout: seconds; None is asyncio's 30.
 
         Raises:
             TypeError: the context or the transport is of the wrong kind.
             ssl.SSLError, ConnectionError: the handshake failed.
         """
+        options: dict[str, Any] = {
+            "server_side": server_side,
+            "server_hostname": server_hostname,
+            "ssl_handshake_timeout": ssl_handshake_timeout,
+            "ssl_shutdown_timeout": ssl_shutdown_timeout,
+        }
         if _tls.serves(transport):
             upper: asyncio.Transport | None = await _tls.start_tls(self, transport, protocol, sslcontext, **options)
             return upper

@@ -136,8 +136,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     slots.extend([
         (
             ffi::Py_tp_doc,
-            c"Future(*, loop=<unrepresentable>)\n--\n\nA result that is not there yet.".as_ptr()
-                as *mut c_void,
+            c"Future(*, loop=None)\n--\n\nA result that is not there yet.".as_ptr() as *mut c_void,
         ),
         (ffi::Py_tp_init, lifecycle::tp_init as *mut c_void),
         (ffi::Py_tp_repr, lifecycle::tp_repr as *mut c_void),

@@ -233,6 +233,11 @@ fn make(
         size,
         flags: ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION,
         slots: vec![
+            (
+                ffi::Py_tp_doc,
+                c"What a callback is scheduled with; cancel() takes it back.".as_ptr()
+                    as *mut c_void,
+            ),
             (ffi::Py_tp_methods, methods),
             (ffi::Py_tp_traverse, traverse as *mut c_void),
             (ffi::Py_tp_clear, clear as *mut c_void),
@@ -242,6 +247,8 @@ fn make(
     // SAFETY: the slots match their numbers; the size covers asyncio's slots and the key.
     unsafe {
         let kind = kind.publish(module, base.cast())?;
+        let theirs = crate::ffi::owned::Owned::from_borrowed(base.cast());
+        crate::stand_in::native::put(kind.cast(), kind, &theirs, &[c"cancel"])?;
         *cell.get() = kind;
     }
     Ok(())

@@ -58,6 +58,41 @@ unsafe fn call_any<S: StandIn>(
     }
 }
 
+/// What a method descriptor calls; None for an object of another kind.
+///
+/// # Safety
+/// The object lives.
+pub unsafe fn definition(object: *mut ffi::PyObject) -> Option<*const ffi::PyMethodDef> {
+    // SAFETY: the type and its size are checked before the fields are read.
+    unsafe {
+        let kind = ffi::Py_TYPE(object);
+        let known = kind == &raw mut ffi::PyMethodDescr_Type
+            && (*kind).tp_basicsize as usize == size_of::<MethodDescriptor>();
+        known.then(|| (*object.cast::<MethodDescriptor>()).d_method)
+    }
+}
+
+/// A method descriptor of `class`, called by `vectorcall` where the interpreter has no quicker way.
+///
+/// # Safety
+/// Called during import; the class and the definition live for good.
+pub unsafe fn with_vectorcall(
+    class: *mut ffi::PyObject,
+    definition: *mut ffi::PyMethodDef,
+    vectorcall: ffi::vectorcallfunc,
+) -> Python<Owned> {
+    // SAFETY: the size is checked before the fields are touched.
+    unsafe {
+        let made = Owned::new(ffi::PyDescr_NewMethod(class.cast(), definition))?;
+        let size = (*ffi::Py_TYPE(made.as_ptr())).tp_basicsize as usize;
+        let fields = made.as_ptr().cast::<MethodDescriptor>();
+        if size == size_of::<MethodDescriptor>() && (*fields).d_method == definition {
+            (*fields).vectorcall = vectorcall;
+        }
+        Ok(made)
+    }
+}
+
 /// A method of `class`'s instances.
 ///
 /// # Safety
@@ -66,14 +101,6 @@ pub unsafe fn make<S: StandIn>(class: &Owned, doc: &str) -> Python<Owned> {
     let doc = format!("{}($self)\n--\n\n{doc}", S::NAME.to_string_lossy());
     let doc = Box::leak(CString::new(doc).unwrap_or_default().into_boxed_c_str());
     let definition = types::table([types::noargs(S::NAME, call::<S>, doc)]).cast();
-    // SAFETY: the definition lives as long as the process; the size is checked before the fields are touched.
-    unsafe {
-        let made = Owned::new(ffi::PyDescr_NewMethod(class.as_ptr().cast(), definition))?;
-        let size = (*ffi::Py_TYPE(made.as_ptr())).tp_basicsize as usize;
-        let fields = made.as_ptr().cast::<MethodDescriptor>();
-        if size == size_of::<MethodDescriptor>() && (*fields).d_method == definition {
-            (*fields).vectorcall = vectorcall::<S>;
-        }
-        Ok(made)
-    }
+    // SAFETY: the definition lives as long as the process.
+    unsafe { with_vectorcall(class.as_ptr(), definition, vectorcall::<S>) }
 }

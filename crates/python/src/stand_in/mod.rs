@@ -6,15 +6,14 @@
 //! asyncio's, and native code has to be right only in what it accepts.
 //!
 //! Rejected: builtin functions: `mock.patch("asyncio.sleep")` takes them for plain functions, and what is
-//! declined costs an argument parser for each. On 3.11, whose interpreter runs a Python function's frame without asking for
-//! its vectorcall, it is a builtin all the same (`builtin.rs`).
-
-#[cfg_attr(not(Py_3_12), path = "builtin.rs")]
-#[cfg_attr(Py_3_12, path = "function.rs")]
-mod making;
+//! declined costs an argument parser for each.
 
 pub mod class;
 mod descriptor;
+mod function;
+pub mod native;
+#[cfg(not(Py_3_12))]
+mod subtype;
 
 use crate::door::{attribute, import};
 use crate::ffi::{Python, Raised, args::Args, owned::Owned};
@@ -63,7 +62,7 @@ pub fn add<S: StandIn>(module: *mut ffi::PyObject) -> Python<*mut ffi::PyObject>
     let original = original::<S>()?;
     // SAFETY: the module and the function live.
     unsafe {
-        let made = making::make::<S>(&original)?;
+        let made = function::make::<S>(&original)?;
         if ffi::PyModule_AddObjectRef(module, S::NAME.as_ptr(), made.as_ptr()) != 0 {
             return Err(Raised);
         }
@@ -77,7 +76,7 @@ pub fn add<S: StandIn>(module: *mut ffi::PyObject) -> Python<*mut ffi::PyObject>
 /// Called during import.
 pub unsafe fn method<S: StandIn>(_: &Owned, original: &Owned) -> Python<Owned> {
     // SAFETY: the caller's contract.
-    unsafe { making::method::<S>(original) }
+    unsafe { function::make::<S>(original) }
 }
 
 /// A stand-in for a method without arguments that is no coroutine function: a builtin method of `class`, which the

@@ -2,6 +2,7 @@
 
 use crate::door::{attribute, import};
 use crate::ffi::{Python, Raised, args::raise_type_error, gil::GilCell, owned::Owned};
+use crate::stand_in;
 use pyo3_ffi as ffi;
 use std::ffi::CStr;
 use std::ptr;
@@ -170,6 +171,9 @@ pub fn assertion(message: &str) -> Python<()> {
     Ok(())
 }
 
+/// What runs per message and is no coroutine function stays a method descriptor.
+const QUICK: [&CStr; 3] = [c"write", c"feed_data", c"data_received"];
+
 /// `_core.adopt_streams(StreamReader, StreamWriter, StreamReaderProtocol)`: the classes that `rondeau.streams` made of the native
 /// ones and asyncio's. The native code serves exactly these, and what is like them.
 ///
@@ -188,25 +192,22 @@ pub unsafe extern "C" fn adopt(
             return ptr::null_mut();
         };
         let natives = [
-            (reader, door().native_reader, super::reader_methods()),
-            (writer, door().native_writer, super::writer_methods()),
-            (protocol, door().native_protocol, super::protocol_methods()),
+            (reader, door().native_reader, c"StreamReader"),
+            (writer, door().native_writer, c"StreamWriter"),
+            (protocol, door().native_protocol, c"StreamReaderProtocol"),
         ];
-        for (class, native, methods) in natives {
+        for (class, native, name) in natives {
             if ffi::PyType_Check(class) == 0 || ffi::PyType_IsSubtype(class.cast(), native) == 0 {
                 raise_type_error("adopt_streams() takes subclasses of the native stream types");
                 return ptr::null_mut();
             }
-            // CPython checks the `self` of a method by its type's identity first.
-            for definition in Box::leak(methods.into_boxed_slice()) {
-                let Ok(own) = Owned::new(ffi::PyDescr_NewMethod(class.cast(), definition)) else {
-                    return ptr::null_mut();
-                };
-                if ffi::PyObject_SetAttrString(class, definition.ml_name, own.as_ptr()) != 0 {
-                    return ptr::null_mut();
-                }
-            }
             ffi::Py_INCREF(class);
+            let put = import(c"asyncio.streams")
+                .and_then(|streams| attribute(&streams, name))
+                .and_then(|theirs| stand_in::native::put(class, native, &theirs, &QUICK));
+            if put.is_err() {
+                return ptr::null_mut();
+            }
         }
         set(|door| {
             door.reader = reader.cast();

@@ -121,7 +121,7 @@ unsafe extern "C" fn repr(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
     }
 }
 
-/// The reader's methods, on the native type and again on the class in Python.
+/// The reader's methods; `adopt_streams` puts them onto the class in Python as functions.
 fn reader_methods() -> Vec<ffi::PyMethodDef> {
     vec![
         fast_keywords(c"read", reads::read_method, c"read($self, n=-1)\n--\n\nRead up to n bytes as soon as there are any; with -1, all until the end.\n\nReturn b'' at the end of the stream."),
@@ -222,6 +222,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     let reader = add::<reader::Reader>(
         module,
         vec![
+            (ffi::Py_tp_doc, c"StreamReader(limit=65536, loop=None)\n--\n\nThe native part of rondeau.StreamReader.".as_ptr() as *mut c_void),
             (ffi::Py_tp_new, reader::new as *mut c_void),
             (ffi::Py_tp_init, reader::init as *mut c_void),
             (ffi::Py_tp_repr, repr as *mut c_void),
@@ -235,6 +236,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     let writer = add::<writer::Writer>(
         module,
         vec![
+            (ffi::Py_tp_doc, c"StreamWriter(transport, protocol, reader, loop)\n--\n\nThe native part of rondeau.StreamWriter.".as_ptr() as *mut c_void),
             (ffi::Py_tp_new, new as *mut c_void),
             (ffi::Py_tp_init, writer::init as *mut c_void),
             (ffi::Py_tp_methods, table_of(writer_methods())),
@@ -244,6 +246,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     let protocol = add::<protocol::Protocol>(
         module,
         vec![
+            (ffi::Py_tp_doc, c"StreamReaderProtocol(stream_reader, client_connected_cb=None, loop=None)\n--\n\nThe native part of rondeau.StreamReaderProtocol.".as_ptr() as *mut c_void),
             (ffi::Py_tp_new, new as *mut c_void),
             (ffi::Py_tp_init, protocol::init as *mut c_void),
             (ffi::Py_tp_setattro, protocol::setattro as *mut c_void),

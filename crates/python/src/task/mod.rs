@@ -38,8 +38,14 @@ use crate::ffi::{
 use crate::future::{self, layout};
 use cell::TaskCell;
 use pyo3_ffi as ffi;
-use std::ffi::c_void;
+use std::ffi::{CStr, c_void};
 use std::mem::offset_of;
+
+#[cfg(Py_3_12)]
+const DOC: &CStr = c"Task(coro, *, loop=None, name=None, context=None, eager_start=False)\n--\n\nA coroutine wrapped in a Future.";
+#[cfg(not(Py_3_12))]
+const DOC: &CStr =
+    c"Task(coro, *, loop=None, name=None, context=None)\n--\n\nA coroutine wrapped in a Future.";
 
 /// Makes the type and adds it to the module as `Task`; after `future::init`.
 pub fn init(module: *mut ffi::PyObject) -> Python<()> {
@@ -50,7 +56,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     attributes.extend(methods::attributes());
     let mut slots = future::shared_slots::<layout::OfTask>();
     slots.extend([
-        (ffi::Py_tp_doc, c"Task(coro, *, loop=<unrepresentable>, name=<unrepresentable>, context=<unrepresentable>)\n--\n\nA coroutine wrapped in a Future.".as_ptr() as *mut c_void),
+        (ffi::Py_tp_doc, DOC.as_ptr() as *mut c_void),
         (ffi::Py_tp_init, create::tp_init as *mut c_void),
         (ffi::Py_tp_repr, lifecycle::tp_repr as *mut c_void),
         (ffi::Py_tp_traverse, lifecycle::tp_traverse as *mut c_void),

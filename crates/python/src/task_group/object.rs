@@ -235,6 +235,7 @@ pub fn init(
     // SAFETY: the slots match their numbers and the size is the instance struct's; the import runs alone.
     unsafe {
         let kind = kind.build(ptr::null_mut())?;
+        crate::stand_in::native::put(kind.as_ptr(), kind.as_ptr().cast(), asyncios, &[])?;
         class::complete(&kind, asyncios)?;
         if ffi::PyModule_AddObjectRef(module, c"TaskGroup".as_ptr(), kind.as_ptr()) != 0 {
             return Err(Raised);

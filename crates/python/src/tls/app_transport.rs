@@ -281,6 +281,9 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
             ],
         };
         let kind = kind.publish(module, base.cast())?;
+        let theirs = crate::door::import(c"asyncio.sslproto")?;
+        let theirs = crate::door::attribute(&theirs, c"_SSLProtocolTransport")?;
+        crate::stand_in::native::put(kind.cast(), kind, &theirs, &[c"write"])?;
         *TYPE.get() = kind;
         debug_assert!(!transport::transport_type().is_null());
     }

@@ -294,6 +294,9 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
             ],
         };
         let kind = kind.publish(module, base.cast())?;
+        let theirs = crate::door::import(c"asyncio.selector_events")?;
+        let theirs = crate::door::attribute(&theirs, c"_SelectorSocketTransport")?;
+        crate::stand_in::native::put(kind.cast(), kind, &theirs, &[c"write"])?;
         set_type(kind);
         debug_assert!(!transport_type().is_null());
     }
