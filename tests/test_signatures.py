@@ -133,7 +133,7 @@ def test_a_function_is_asyncios_in_all_that_can_be_asked_of_it(name):
     assert kind(ours) == kind(theirs)
     assert (parameters(ours) == parameters(theirs)) == ((name, "") not in PARAMETERS)
     assert (ours.__name__, ours.__qualname__) == (theirs.__name__, theirs.__qualname__)
-    assert ours.__doc__
+    assert ours.__doc__ or not theirs.__doc__
     assert ours.__code__
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

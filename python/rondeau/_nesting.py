@@ -209,7 +209,7 @@ def rebind() -> None:
         return original(main, debug=debug, **options)
 
     run.__doc__ = original.__doc__
-    run.__module__ = original.__module__
+    run.__module__, run.__qualname__ = original.__module__, original.__qualname__
     run.__wrapped__ = original  # type: ignore[attr-defined]  # Its signature is asyncio's.
     run._rondeau = True  # type: ignore[attr-defined]
     for module in (asyncio, runners):
