@@ -18,6 +18,7 @@ import tempfile
 import termios
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -51,8 +52,13 @@ def taken(peer):
         return type(error).__name__
 
 
+def fork():
+    with warnings.catch_warnings(action="ignore"):  # A thread somewhere, pytest's own on some Pythons.
+        return os.fork()
+
+
 def in_child(body):
-    child = os.fork()
+    child = fork()
     if not child:
         try:
             body()

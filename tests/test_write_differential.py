@@ -19,7 +19,7 @@ import pytest
 
 import acts_of_ends  # noqa: F401 - it adds to ACTS
 import rondeau
-from acts import ACTS, WAIT, Scene, taken
+from acts import ACTS, WAIT, Scene, fork, taken
 from rondeau import _core
 from tls_peers import contexts
 
@@ -230,10 +230,10 @@ ENDS = {
     "shell": "os.system(f'kill -9 {os.getpid()}')",
     "alarm": "signal.setitimer(signal.ITIMER_REAL, 0.03); sum(range(10**9))",
     "other thread": "threading.Thread(target=os._exit, args=[0]).start(); sum(range(10**9))",
-    "child": "os.fork() or os._exit(0); os.wait(); os._exit(0)",
+    "child": "warnings.simplefilter('ignore'); os.fork() or os._exit(0); os.wait(); os._exit(0)",
 }
 PROGRAM = """
-import asyncio, os, signal, socket, sys, threading
+import asyncio, os, signal, socket, sys, threading, warnings
 LATER = {later!r}
 if not LATER: import ctypes, faulthandler
 def write(transport):
@@ -306,7 +306,7 @@ def test_a_callback_that_computes_holds_nothing_back(compute):
         ends, busy = await connect("unix"), await connect("unix")
         await keep_busy(busy)
         reader, writer = os.pipe()
-        child = os.fork()
+        child = fork()
         if not child:  # It writes down whether the peer's bytes were there before the program said that it had computed.
             try:
                 first = ends[3].recv(100)
