@@ -31,6 +31,7 @@ mod native_loop;
 mod observer;
 mod onlookers;
 mod outward;
+mod pipe;
 mod probe;
 mod ready;
 mod recorder;
