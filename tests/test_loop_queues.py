@@ -130,3 +130,18 @@ def test_looking_changes_nothing(both):
         await asyncio.sleep(0)
 
     both(body)
+
+
+def test_a_handle_from_another_thread_runs_by_its_own_method(compare):
+    async def body(note):
+        loop = asyncio.get_running_loop()
+        handle = loop.call_soon_threadsafe(note, "by the loop, if it is not taken out")
+        loop._ready.remove(handle)
+        handle._run()
+        handle = loop.call_soon_threadsafe(note, "by the loop")
+        note(handle._run())
+        await asyncio.sleep(0)
+        handle.cancel()
+        note(handle.cancelled())
+
+    compare(body)

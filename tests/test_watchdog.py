@@ -148,16 +148,23 @@ def test_the_recorder_notes_what_blocked(told):
     assert "in cook" in blocks[0].stack
 
 
-def test_a_callback_is_named_by_its_function(told):
+@pytest.mark.parametrize("turns", ["native", "in Python", "within a turn"])
+def test_a_callback_is_named_by_its_function(told, turns):
     def handler():
         told.seen.wait()
 
     async def main():
-        asyncio.get_running_loop().call_soon(handler)
+        loop = asyncio.get_running_loop()
+        if turns == "in Python":
+            loop._selector.select = loop._selector.select
+            await asyncio.sleep(0)
+        loop.call_soon(handler)
+        if turns == "within a turn":
+            loop.run_until_complete(asyncio.sleep(0))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
-    rondeau.run(main())
+    rondeau.run(main(), nested=True)
     assert told.first.task is None
     assert told.first.what.endswith("handler")
     assert told.first.function == "handler"

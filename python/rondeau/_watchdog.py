@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 from rondeau import _core
 
+from . import _green, _own_turns
 from ._block import Block
 from .loop import EventLoop
 
@@ -57,10 +58,11 @@ class Watchdog:
         """Watch all loops of this process, from now on.
 
         Raises:
-            RuntimeError: it was started before; one that was stopped stays stopped.
+            RuntimeError: it was started before; one that was stopped stays stopped. Or threads are greenlets here (gevent).
         """
         if self._thread is not None:
             raise RuntimeError("this watchdog was started before")
+        _green.needs_threads("the watchdog")
         # A daemon: others are joined before the functions of `atexit` run, one of which ends it.
         self._thread = threading.Thread(target=self._watch, name="rondeau watchdog", daemon=True)
         _started.add(self)
@@ -219,7 +221,8 @@ _started: set[Watchdog] = set()
 _LIBRARY = os.path.dirname(os.__file__) + os.sep
 _OURS = os.path.dirname(__file__) + os.sep
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
-_runs_the_loop = EventLoop.run_forever.__code__
+# What a callback is called from, natively or in a turn that is taken in Python.
+_RUN_THE_LOOP = {EventLoop._take_turns.__code__, _own_turns.run_once.__code__, _own_turns.run.__code__}
 _DEBUGGERS = ("bdb.py", "pdb.py", "pydevd.py")
 
 
@@ -261,7 +264,7 @@ def _look(report: _Report) -> _Sight | None:
         return None
     frame = sys._current_frames().get(report.thread)
     frames = []
-    while frame is not None and frame.f_code is not _runs_the_loop:
+    while frame is not None and frame.f_code not in _RUN_THE_LOOP:
         frames.append((frame.f_code, frame.f_lineno or 0))
         frame = frame.f_back
     frames.reverse()

@@ -98,6 +98,7 @@ class EventLoop(Running):
         "_default_executor",
         "_exception_handler",
         "_executor_shutdown_called",
+        "_in_greenlets",
         "_internal_fds",
         "_main",
         "_old_agen_hooks",
@@ -121,15 +122,28 @@ class EventLoop(Running):
         self._shown = None
         self._main = None
         self._runs = []
-        super().__init__(Selector(self))
+        super().__init__(self._make_selector())
         if _REPORT_FAILED_TASKS:
             self.report_failed_tasks = True
         if _KEEP_TASKS:
             self.keep_tasks = True
         if self._nested_by_default:
             self._nested = True
-        if type(self) is not EventLoop:
+        if type(self) is not EventLoop or self._in_greenlets:
             self._look_at_methods(())
+
+    def _make_selector(self) -> Selector:
+        """The native one, but where threads are greenlets: see `_green`."""
+        self._in_greenlets = False
+        if "gevent.monkey" in sys.modules or "eventlet.patcher" in sys.modules:
+            from . import _green
+
+            if _green.library() is not None:
+                self._in_greenlets = True
+                return _green.Selector(self)
+        return Selector(self)
+
+    _in_greenlets: bool
 
     def _look_at_methods(self, attributes: Container[str]) -> None:
         """Tell the native side which methods are the program's own: of a subclass, or among the object's `attributes`."""
@@ -137,7 +151,7 @@ class EventLoop(Running):
         own = {name for name in _HOT if name in attributes or getattr(kind, name) is not getattr(EventLoop, name)}
         self._direct = "call_soon" not in own
         self._own_clock = "time" in own
-        self._plain = not own
+        self._plain = not own and not self._in_greenlets
         self._look_at_turns()
 
     # Life

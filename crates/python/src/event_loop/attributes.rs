@@ -77,6 +77,7 @@ flag!(get_stopping, set_stopping, stopping);
 flag!(get_closed, set_closed, closed);
 flag!(get_debug_flag, set_debug_flag, debug);
 flag!(get_own_turns, set_own_turns, own_turns);
+flag!(get_parked, set_parked, parked);
 flag!(get_nested, set_nested, nested);
 flag!(get_direct, set_direct, direct);
 flag!(get_plain, set_plain, plain);
@@ -150,6 +151,7 @@ pub fn table() -> *mut c_void {
         attribute(c"_closed", get_closed, Some(set_closed)),
         attribute(c"_debug", get_debug_flag, Some(set_debug_flag)),
         attribute(c"_own_turns", get_own_turns, Some(set_own_turns)),
+        attribute(c"_parked", get_parked, Some(set_parked)),
         attribute(c"_nested", get_nested, Some(set_nested)),
         attribute(c"_direct", get_direct, Some(set_direct)),
         attribute(c"_plain", get_plain, Some(set_plain)),

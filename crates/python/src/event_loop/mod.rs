@@ -309,6 +309,11 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
             queues::descriptors,
             c"_descriptors($self, /)\n--\n\n",
         ),
+        noargs(
+            c"_driver_fd",
+            queues::driver_fd,
+            c"_driver_fd($self, /)\n--\n\n",
+        ),
         noargs(c"_metrics", measured::metrics, measured::DOC),
         noargs(
             c"_release",

@@ -286,3 +286,17 @@ pub unsafe extern "C" fn descriptors(
         answer::object(made.and_then(|all| list_of(&all)))
     }
 }
+
+/// `_driver_fd()`: the descriptor that can be read when the loop has something to do; -1 once it is closed.
+pub unsafe extern "C" fn driver_fd(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe {
+        let fd = Loop::from_object(object)
+            .driver()
+            .map_or(-1, |driver| driver.fd());
+        ffi::PyLong_FromLong(fd.into())
+    }
+}

@@ -55,8 +55,7 @@ unsafe fn call_locked(
 ) -> Python<()> {
     // SAFETY: the caller keeps all four alive; an exception on its way out is put aside while the lock is released.
     unsafe {
-        let lock = crate::door::cold(c"new_lock", &[])?;
-        replace(slot(handle, door().slots.lock), lock.clone().into_ptr());
+        let lock = lock_of(handle)?;
         Owned::new(ffi::PyObject_CallMethodNoArgs(
             lock.as_ptr(),
             names().acquire,
@@ -72,6 +71,24 @@ unsafe fn call_locked(
         }
         compat::set_raised(raised);
         done
+    }
+}
+
+/// The lock of a thread-safe handle, made now where it has none.
+///
+/// # Safety
+/// `handle` is a live native handle of that kind.
+#[cold]
+pub unsafe fn lock_of(handle: *mut ffi::PyObject) -> Python<Owned> {
+    // SAFETY: the slot lies inside; another thread may have made one while this one was made.
+    unsafe {
+        if (*slot(handle, door().slots.lock)).is_null() {
+            let lock = crate::door::cold(c"new_lock", &[])?;
+            if (*slot(handle, door().slots.lock)).is_null() {
+                replace(slot(handle, door().slots.lock), lock.into_ptr());
+            }
+        }
+        Ok(Owned::from_borrowed(*slot(handle, door().slots.lock)))
     }
 }
 

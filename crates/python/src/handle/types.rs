@@ -170,6 +170,12 @@ pub unsafe fn show(handle: *mut ffi::PyObject) {
     }
 }
 
+/// `_lock` of a thread-safe handle: made when its callback runs, or when somebody who runs it by `_run()` asks.
+unsafe extern "C" fn get_lock(handle: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance of the type, which has the slot.
+    unsafe { crate::ffi::answer::object(super::run::lock_of(handle)) }
+}
+
 /// Makes the types and adds them to the module.
 pub fn init(module: *mut ffi::PyObject) -> Python<()> {
     let door = door();
@@ -198,6 +204,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
         door.handle,
         0,
         plain,
+        &[],
     )?;
     make(
         module,
@@ -206,6 +213,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
         door.timer_handle,
         with_key,
         timer,
+        &[],
     )?;
     if !door.threadsafe_handle.is_null() {
         make(
@@ -215,6 +223,7 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
             door.threadsafe_handle,
             0,
             locked,
+            &[types::attribute(c"_lock", get_lock, None)],
         )?;
     }
     Ok(())
@@ -227,6 +236,7 @@ fn make(
     base: *mut ffi::PyTypeObject,
     size: usize,
     methods: *mut c_void,
+    attributes: &[ffi::PyGetSetDef],
 ) -> Python<()> {
     let kind = types::Type {
         name,
@@ -239,6 +249,7 @@ fn make(
                     as *mut c_void,
             ),
             (ffi::Py_tp_methods, methods),
+            (ffi::Py_tp_getset, types::table_of(attributes.to_vec())),
             (ffi::Py_tp_traverse, traverse as *mut c_void),
             (ffi::Py_tp_clear, clear as *mut c_void),
             (ffi::Py_tp_dealloc, dealloc as *mut c_void),

@@ -8,7 +8,7 @@ use std::os::fd::RawFd;
 use std::ptr;
 
 struct Known {
-    /// `socket.socket`.
+    /// `socket.socket`; NULL where a library has replaced it by a class of its own (gevent): all go through their methods then.
     kind: *mut ffi::PyTypeObject,
     /// `_socket.socket.fileno`, a method descriptor.
     fileno: *mut ffi::PyObject,
@@ -37,10 +37,16 @@ pub fn init() -> Python<()> {
     // SAFETY: the import runs alone; the references are kept for the life of the process.
     unsafe {
         let family = compat::slot_offset(family.as_ptr()).unwrap_or(0);
+        let is_pythons = ffi::PyType_Check(kind.as_ptr()) != 0
+            && ffi::PyType_IsSubtype(kind.as_ptr().cast(), base.as_ptr().cast()) != 0;
         *KNOWN.get() = Known {
             number: number_offset(base.as_ptr(), family)?,
             family,
-            kind: kind.into_ptr().cast(),
+            kind: if is_pythons {
+                kind.into_ptr().cast()
+            } else {
+                ptr::null_mut()
+            },
             base: base.into_ptr().cast(),
             fileno: fileno.into_ptr(),
         };
