@@ -338,12 +338,7 @@ class EventLoop(Running):
             address = resolved[0][4]
         await self._sock_connect_resolved(sock, address)
 
-    # Pipes and subprocesses
-
-    def _make_read_pipe_transport(self, pipe: Any, protocol: Any, waiter: Any = None, extra: Any = None) -> Any:
-        from ._pipes import ReadPipeTransport  # Few programs have any.
-
-        return ReadPipeTransport(self, pipe, protocol, waiter, extra)
+    # Subprocesses
 
     async def _make_subprocess_transport(
         self,

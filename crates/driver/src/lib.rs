@@ -36,7 +36,6 @@ mod interest;
 mod lent;
 pub mod op;
 mod perform;
-pub mod pipe;
 pub mod poll;
 mod pool;
 pub mod porter;

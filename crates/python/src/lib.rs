@@ -31,7 +31,6 @@ mod native_loop;
 mod observer;
 mod onlookers;
 mod outward;
-mod pipe;
 mod probe;
 mod ready;
 mod recorder;

@@ -340,7 +340,6 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
             attributes::get_debug,
             c"get_debug($self, /)\n--\n\nWhether debug mode is on.",
         ),
-        crate::pipe::READ,
         transport::FOR_SOCKET,
         transport::ACCEPT,
         transport::TRANSPORT_OF,
