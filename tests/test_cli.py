@@ -95,11 +95,17 @@ def without_machinery(text):
     return re.sub(r'^Traceback \(most recent call last\):\n(  File "[^"]+", line \d+\n)', r"\1", text)
 
 
+def of_any_loop(text):
+    """`run_until_complete` has one frame on both loops, in a file of each one's own."""
+    frame = r'  File "[^"]+(?:base_events|_running)\.py", line \d+, (in run_until_complete\n)    .+\n(?:    [ ^~]+\n)?'
+    return re.sub(frame, r"  File LOOP, \1", text)
+
+
 def both(folder, *words, options=(), stdin=""):
     python = start(folder, *words, options=options, stdin=stdin)
     rondeau = start(folder, "-m", "rondeau", "run", *words, options=options, stdin=stdin)
     assert rondeau.stdout == python.stdout
-    assert rondeau.stderr == without_machinery(python.stderr)
+    assert of_any_loop(rondeau.stderr) == of_any_loop(without_machinery(python.stderr))
     assert rondeau.returncode == python.returncode
     return rondeau
 

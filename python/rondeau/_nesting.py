@@ -55,22 +55,22 @@ def run(loop: EventLoop, future: asyncio.Future[Any] | None) -> None:
         return
     hooks = sys.get_asyncgen_hooks()
     task = loop._suspend()
-    runs = loop._runs
+    below = loop._runs
     try:
         if future is not None and future is task:
             raise RuntimeError(f"Task cannot await on itself: {task!r}")
-        runs.append(future)
+        loop._runs = (future, below)
         try:
             with _waiting(task, future):
                 sys.set_asyncgen_hooks(firstiter=loop._asyncgen_firstiter_hook, finalizer=loop._asyncgen_finalizer_hook)
                 loop._take_turns()
         finally:
-            runs.pop()
+            loop._runs = below
     finally:
         loop._stopping = False
         sys.set_asyncgen_hooks(hooks.firstiter, hooks.finalizer)
         loop._resume()
-        if runs and runs[-1] is not None and runs[-1].done():
+        if below is not None and below[0] is not None and below[0].done():
             loop.stop()  # It ended meanwhile.
 
 

@@ -3,8 +3,9 @@
 The base of class EventLoop, on top of `_connections`. A run's turns are native (`_core.EventLoop._run`) unless the program has
 something of its own in them (`_own_turns`); a run within another is `_nesting`'s.
 
-Always: `_runs` has an entry for each run of this loop that is on the stack, the innermost last: the future that it waits
-for, or None.
+Always: `_runs` tells of each run of this loop that is on the stack, the innermost first: the future that it waits for or None,
+and the runs below it. It is None where the loop does not run. A run that ends puts back what was there before it, for which it
+needs no memory.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     T = TypeVar("T")
+    Runs = tuple[asyncio.Future[Any] | None, "Runs"] | None
 
 
 class Running(Connections):
@@ -29,7 +31,7 @@ class Running(Connections):
 
     __slots__ = ()
 
-    _runs: list[asyncio.Future[Any] | None]
+    _runs: Runs
     _main: asyncio.Future[Any] | None  # From `run_until_complete` to the `run_forever` that it calls.
     _shown: Any  # A weak reference to the list of timers that was shown last, or None.
 
@@ -57,7 +59,7 @@ class Running(Connections):
         awaited: Any = tasks.ensure_future(future, loop=self)  # type: ignore[arg-type]
         if is_new:
             awaited._log_destroy_pending = False  # This method tells of what went wrong.
-        waited_for = any(run is awaited for run in self._runs)  # By a run below this one, whose callback it has.
+        waited_for = self._is_waited_for(awaited)  # By a run below this one, whose callback it has.
         if not waited_for:
             awaited.add_done_callback(_run_until_complete_cb)
         try:
@@ -76,6 +78,15 @@ class Running(Connections):
         return awaited.result()  # type: ignore[no-any-return]
 
     # Within itself
+
+    def _is_waited_for(self, future: object) -> bool:
+        """Whether a run on the stack waits for this future."""
+        runs = self._runs
+        while runs is not None:
+            of, runs = runs
+            if of is future:
+                return True
+        return False
 
     _nested_by_default = False
 
@@ -166,5 +177,5 @@ def _run_until_complete_cb(future: asyncio.Future[Any]) -> None:
     if not future.cancelled() and isinstance(future.exception(), (SystemExit, KeyboardInterrupt)):
         return  # It leaves the loop by itself.
     loop: Any = future.get_loop()
-    if loop._runs and loop._runs[-1] is future:
+    if loop._runs is not None and loop._runs[0] is future:
         loop.stop()

@@ -121,7 +121,7 @@ class EventLoop(Running):
             _watchdog.from_environment()
         self._shown = None
         self._main = None
-        self._runs = []
+        self._runs = None
         super().__init__(self._make_selector())
         if _REPORT_FAILED_TASKS:
             self.report_failed_tasks = True
@@ -172,7 +172,8 @@ class EventLoop(Running):
             return _nesting.run(self, future)
         hooks = sys.get_asyncgen_hooks()
         signals = self._wake_on_signals()
-        self._runs.append(future)
+        below = self._runs
+        self._runs = (future, below)
         try:
             self._set_coroutine_origin_tracking(self._debug)
             self._thread_id = threading.get_ident()
@@ -183,7 +184,7 @@ class EventLoop(Running):
             self._look_at_turns()
             self._take_turns()
         finally:
-            self._runs.pop()
+            self._runs = below
             self._stopping = False
             self._thread_id = None
             events._set_running_loop(None)

@@ -95,6 +95,7 @@ static KNOWN: &[Known] = &[
     of("Process.wait", Purpose::Subprocess, &["Process"], How::Whole),
     of("Process.communicate", Purpose::Subprocess, &["Process"], How::Whole),
     of("BaseSubprocessTransport._wait", Purpose::Subprocess, &["BaseSubprocessTransport"], How::Whole),
+    of("SubprocessTransport._wait", Purpose::Subprocess, &["SubprocessTransport"], How::Whole),
 ];
 
 impl Known {

@@ -192,7 +192,7 @@ fn meant(file: &str, name: &str) -> Purpose {
         "wrap_future" => Purpose::Thread,
         "StreamReader._wait_for_data" => Purpose::SocketRead,
         "FlowControlMixin._drain_helper" => Purpose::SocketWrite,
-        "BaseSubprocessTransport._wait" => Purpose::Subprocess,
+        "BaseSubprocessTransport._wait" | "SubprocessTransport._wait" => Purpose::Subprocess,
         "StreamReaderProtocol.__init__" => Purpose::SocketClose,
         _ if name.starts_with("TaskGroup.") => Purpose::Group,
         _ if name.contains("create_connection") || name.contains("create_unix_connection") => {
