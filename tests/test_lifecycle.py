@@ -38,6 +38,23 @@ def test_run_until_complete_takes_awaitables_and_nothing_else(loop):
         loop.run_until_complete(42)
 
 
+class Deputy:
+    """A task of the program's own kind, which has another do its work."""
+
+    def __init__(self, task):
+        self._task = task
+
+    _asyncio_future_blocking = False
+
+    def __getattr__(self, name):
+        return getattr(self._task, name)
+
+
+def test_run_until_complete_waits_for_what_stands_for_a_task(loop):
+    loop.set_task_factory(lambda loop, coro, **options: Deputy(asyncio.Task(coro, loop=loop, **options)))
+    assert loop.run_until_complete(double(4)) == 8
+
+
 def test_stop_before_run_runs_one_turn(loop):
     seen = []
     loop.stop()

@@ -177,5 +177,6 @@ def _run_until_complete_cb(future: asyncio.Future[Any]) -> None:
     if not future.cancelled() and isinstance(future.exception(), (SystemExit, KeyboardInterrupt)):
         return  # It leaves the loop by itself.
     loop: Any = future.get_loop()
-    if loop._runs is not None and loop._runs[0] is future:
+    # Asked and not compared: a task of the program's own kind may stand for this one.
+    if loop._runs is not None and (awaited := loop._runs[0]) is not None and awaited.done():
         loop.stop()
