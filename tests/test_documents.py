@@ -24,6 +24,7 @@ DOCUMENTS = [
     "docs/files.md",
     "docs/nesting.md",
     "docs/seeing.md",
+    "docs/simulation.md",
 ]
 MODULES = ["rondeau", *(module.name for module in pkgutil.walk_packages(rondeau.__path__, "rondeau."))]
 
@@ -65,6 +66,15 @@ def test_the_programs_of_the_guide_to_files(program):
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "soup\nroast\nsalad\nb'soup' b'salad'\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "output"),
+    list(zip(blocks("docs/simulation.md", "python"), ["fails {'balance': -60}\n", "3600.0\n"], strict=True)),
+)
+def test_the_programs_of_the_guide_to_simulation(program, output):
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, output, "")
 
 
 def test_the_readme_shows_both_languages():

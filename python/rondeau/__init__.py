@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from . import aiofiles as aiofiles
     from . import files as files
+    from . import simulation as simulation
     from . import testing as testing
     from ._input import ainput as ainput
     from ._input import stdin as stdin
@@ -88,7 +89,7 @@ _OWN = {
 }
 
 # The same of modules.
-_MODULES = ("aiofiles", "files", "testing")
+_MODULES = ("aiofiles", "files", "simulation", "testing")
 
 # EventLoopPolicy is left out on purpose: `from rondeau import *` must not fail once Python has no policies.
 __all__ = ["EventLoop", "Runner", "install", "new_event_loop", "run", "uninstall"]

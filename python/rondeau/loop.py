@@ -110,6 +110,7 @@ class EventLoop(Running):
         "_timer_cancelled_count",
         "_transports",
         "_unix_server_sockets",
+        "_virtual_time",
         "_watcher",
         "slow_callback_duration",
     )
@@ -122,6 +123,7 @@ class EventLoop(Running):
         self._shown = None
         self._main = None
         self._runs = None
+        self._virtual_time = None
         super().__init__(self._make_selector())
         if _REPORT_FAILED_TASKS:
             self.report_failed_tasks = True
@@ -265,6 +267,13 @@ class EventLoop(Running):
         Raises:
             RuntimeError: the loop is closed, or its pool was shut down.
         """
+        if self._virtual_time is not None:
+            return self._virtual_time.submit(executor, func, args)  # type: ignore[no-any-return]
+        return self._submit(executor, func, *args)
+
+    _virtual_time: Any
+
+    def _submit(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         if executor is None and self._plain:
             pool = self._default_executor
             if pool is None or type(pool) is self._pool:

@@ -1,7 +1,7 @@
 """`rondeau.testing`: what a test suite can ask of a program on Rondeau.
 
 `no_blocking` fails a test in which something blocked the loop, with the file and the line. It is `rondeau.watchdog` with an
-exception at its end.
+exception at its end. `virtual_clock` has what waits by the loop's time wait for nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import functools
 import inspect
 
 from ._block import Block
+from ._virtual_time import StuckError, virtual_clock
 from ._watchdog import watchdog
 from .loop import EventLoop
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     F = TypeVar("F", bound=Callable[..., Any])
 
-__all__ = ["Block", "BlockingError", "no_blocking"]
+__all__ = ["Block", "BlockingError", "StuckError", "no_blocking", "virtual_clock"]
 
 
 class BlockingError(AssertionError):

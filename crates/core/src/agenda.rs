@@ -61,6 +61,22 @@ impl<H> Agenda<H> {
         self.queue.pop_back()
     }
 
+    /// Takes the handle with this index, of those that wait; the others keep their order.
+    pub fn take(&mut self, index: usize) -> Option<H> {
+        self.queue.remove(index)
+    }
+
+    /// Puts a handle at this index, of those that wait.
+    pub fn insert(&mut self, index: usize, handle: H) {
+        self.queue.insert(index, handle);
+    }
+
+    /// The handle with this index, of those that wait.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<&H> {
+        self.queue.get(index)
+    }
+
     /// How many wait.
     #[inline]
     #[must_use]

@@ -1,4 +1,4 @@
-//! The loop's clock: the machine's, or one that only moves when told to.
+//! The loop's clock: the machine's, one that only moves when told to, or the machine's from where such a one had come to.
 //!
 //! Read by the owner of the loop once a turn at most (24 ns). An enum and not a trait object or a type parameter: a
 //! test chooses the clock at run time, and the branch is free beside the system call.
@@ -24,6 +24,8 @@ pub struct Clock(Kind);
 enum Kind {
     Real,
     Virtual(Time),
+    /// The machine's, and so many nanoseconds more or less.
+    Shifted(i64),
 }
 
 impl Clock {
@@ -46,6 +48,7 @@ impl Clock {
         match self.0 {
             Kind::Real => Time::from_nanos(clock::monotonic()),
             Kind::Virtual(now) => now,
+            Kind::Shifted(by) => Time::from_nanos(clock::monotonic().saturating_add_signed(by)),
         }
     }
 
@@ -53,6 +56,24 @@ impl Clock {
     pub fn advance_to(&mut self, time: Time) {
         if let Kind::Virtual(now) = &mut self.0 {
             *now = time.max(*now);
+        }
+    }
+
+    /// The machine's clock, which goes on from this one's time.
+    ///
+    /// ```
+    /// use rondeau_core::{Clock, Time};
+    ///
+    /// let hour = Time::from_nanos(3_600_000_000_000);
+    /// assert!(Clock::virtual_at(hour).to_real().now() >= hour);
+    /// ```
+    #[must_use]
+    pub fn to_real(&self) -> Clock {
+        match self.0 {
+            Kind::Virtual(now) => Clock(Kind::Shifted(
+                now.as_nanos() as i64 - clock::monotonic() as i64,
+            )),
+            _ => self.clone(),
         }
     }
 

@@ -41,7 +41,9 @@ mod inbox;
 mod order;
 mod pace;
 pub mod record;
+mod schedule;
 mod stall;
+mod tape;
 mod time;
 mod timers;
 
@@ -49,6 +51,8 @@ pub use agenda::Agenda;
 pub use clock::Clock;
 pub use inbox::Inbox;
 pub use pace::{Pace, Park};
+pub use schedule::Schedule;
 pub use stall::{Beat, Held, Sight, Stall, Verdict};
+pub use tape::Tape;
 pub use time::Time;
 pub use timers::{TimerKey, Timers};

@@ -147,6 +147,7 @@ pub unsafe extern "C" fn PyInit__core() -> *mut c::PyObject {
     methods.extend(recorder::METHODS);
     methods.push(onlookers::LISTEN);
     methods.extend(event_loop::HOLDING);
+    methods.push(task::NUMBER_TASKS);
     methods.extend(watching::functions());
     let methods = ffi::types::table_of(methods);
     let definition = Box::leak(Box::new(c::PyModuleDef {

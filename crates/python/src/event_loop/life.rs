@@ -39,6 +39,7 @@ pub unsafe extern "C" fn new(
         timers: Timers::new(),
         pace: Pace::new(),
         clock: Clock::real(),
+        simulation: None,
         descriptors: Descriptors::default(),
         files: crate::files::Table::default(),
         outbox: Outbox::default(),
@@ -121,11 +122,16 @@ pub unsafe extern "C" fn traverse(
         let watched = parts.descriptors.iter().flat_map(|(_, slot)| slot.held());
         let files = parts.files.iter();
         let kept = parts.kept.iter();
+        let director = parts
+            .simulation
+            .as_ref()
+            .map_or(ptr::null_mut(), |simulation| simulation.director);
         for held in unsent.chain(watched).chain(files).chain(kept).chain([
             parts.task_factory,
             parts.no_variables,
             parts.current,
             parts.child,
+            director,
         ]) {
             if result == 0 && !held.is_null() {
                 result = visit(held, arg);
@@ -141,7 +147,12 @@ pub unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {
         let files = crate::files::ground(Loop::from_object(object));
         let parts = Loop::from_object(object).parts();
         let all = take_all(parts);
+        let mut no_director = ptr::null_mut();
         let others = [
+            parts
+                .simulation
+                .as_mut()
+                .map_or(&mut no_director, |simulation| &mut simulation.director),
             &mut parts.task_factory,
             &mut parts.no_variables,
             &mut parts.current,

@@ -13,6 +13,7 @@ mod overrides;
 mod own_turns;
 mod queues;
 mod schedule;
+mod simulated;
 mod slow;
 mod turn;
 mod watch;
@@ -241,6 +242,36 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
             c"_resume",
             nested::resume,
             c"_resume($self, /)\n--\n\nIt goes on.",
+        ),
+        fast(
+            c"_simulate",
+            simulated::simulate,
+            c"_simulate($self, director, start, tape, order, interval, closed, steps, most_steps, /)\n--\n\n",
+        ),
+        one(
+            c"_draw",
+            simulated::draw,
+            c"_draw($self, below, /)\n--\n\n",
+        ),
+        noargs(
+            c"_decisions",
+            simulated::decisions,
+            c"_decisions($self, /)\n--\n\n",
+        ),
+        one(
+            c"_limit_time",
+            simulated::limit_time,
+            c"_limit_time($self, when, /)\n--\n\n",
+        ),
+        noargs(
+            c"_next_due",
+            simulated::next_due,
+            c"_next_due($self, /)\n--\n\n",
+        ),
+        noargs(
+            c"_end_simulation",
+            simulated::end,
+            c"_end_simulation($self, /)\n--\n\n",
         ),
         noargs(c"_enter", own_turns::enter, c"_enter($self, /)\n--\n\n"),
         noargs(c"_leave", own_turns::leave, c"_leave($self, /)\n--\n\n"),

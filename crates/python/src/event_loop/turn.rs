@@ -54,6 +54,9 @@ pub unsafe fn run(loop_: Loop) -> Python<()> {
 unsafe fn turns(loop_: Loop) -> Python<()> {
     // SAFETY: as in `run`.
     unsafe {
+        if loop_.parts().simulation.is_some() {
+            return super::simulated::turns(loop_);
+        }
         // A program that runs the loop for a moment only (`run_until_complete` on something done) still sees its sockets.
         if !loop_.parts().agenda.is_empty() {
             ask_kernel(loop_, Some(Duration::ZERO))?;
@@ -119,14 +122,26 @@ unsafe fn run_batch(loop_: Loop, batch: usize) -> Python<()> {
                 break;
             };
             metrics.begin_item();
-            if loop_.parts().debug | onlookers::any(ITEMS) {
-                super::slow::watched(loop_, ready, run_one)?;
-            } else {
-                run_one(loop_, ready)?;
-            }
+            run_item(loop_, ready)?;
         }
     }
     Ok(())
+}
+
+/// Runs one item, for whoever looks on as well.
+///
+/// # Safety
+/// As for `run`.
+#[inline(always)]
+pub unsafe fn run_item(loop_: Loop, ready: Ready) -> Python<()> {
+    // SAFETY: as in `run`.
+    unsafe {
+        if loop_.parts().debug | onlookers::any(ITEMS) {
+            super::slow::watched(loop_, ready, run_one)
+        } else {
+            run_one(loop_, ready)
+        }
+    }
 }
 
 /// The same, while somebody wants to know how long what is ready waits.
@@ -238,7 +253,11 @@ unsafe fn park(loop_: Loop) -> Python<()> {
     unsafe { ask_kernel(loop_, timeout) }
 }
 
-unsafe fn ask_kernel(loop_: Loop, timeout: Option<Duration>) -> Python<()> {
+/// Waits in the kernel, `timeout` at most, and queues who waits for what it reports.
+///
+/// # Safety
+/// As for `run`.
+pub unsafe fn ask_kernel(loop_: Loop, timeout: Option<Duration>) -> Python<()> {
     // SAFETY: as in `run`; queueing runs no Python code.
     unsafe {
         task::current::settle(loop_);

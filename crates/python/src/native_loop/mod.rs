@@ -12,6 +12,7 @@ pub mod exchange;
 pub mod kernel;
 pub mod nested;
 pub mod outbox;
+pub mod simulation;
 
 use crate::ffi::{Python, Raised, args::raise, gil::GilCell};
 use crate::metrics::Metrics;
@@ -47,6 +48,8 @@ pub struct Parts {
     pub pace: Pace,
     /// The loop's time.
     pub clock: Clock,
+    /// Set while its time is virtual.
+    pub simulation: Option<Box<simulation::Simulation>>,
     /// What waits for which descriptor.
     pub descriptors: Descriptors,
     /// Operations on files.

@@ -4,7 +4,7 @@ use super::cell::TaskRef;
 use super::{eager, kept, registry, wrapper};
 use crate::coroutine;
 use crate::ffi::slot::{clear_slot, set_slot};
-use crate::ffi::{Python, Raised, compat, gil::GilCell, names::names, owned::Owned};
+use crate::ffi::{Python, Raised, compat, gil::GilCell, names::names, owned::Owned, types};
 use crate::future::door::door;
 use crate::future::layout::layout;
 use crate::future::{lifecycle, soon};
@@ -17,6 +17,28 @@ use std::ptr;
 
 /// How many tasks were named by number.
 static NUMBER: GilCell<u64> = GilCell::new(0);
+
+/// `number_tasks(number)`: the next task is the one after `number`; returns the number of the last one. A simulation's tasks
+/// have the same names in each run.
+pub const NUMBER_TASKS: ffi::PyMethodDef = types::one(
+    c"number_tasks",
+    number_tasks,
+    c"number_tasks(number, /)\n--\n\nThe next task is the one after `number`; return the last one's.",
+);
+
+unsafe extern "C" fn number_tasks(
+    _: *mut ffi::PyObject,
+    number: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: the argument lives for the call; the counter's borrow ends at once.
+    unsafe {
+        let next = ffi::PyLong_AsUnsignedLongLong(number);
+        if next == u64::MAX && !ffi::PyErr_Occurred().is_null() {
+            return ptr::null_mut();
+        }
+        ffi::PyLong_FromUnsignedLongLong(std::mem::replace(NUMBER.get(), next))
+    }
+}
 
 /// A task on a native loop, scheduled: NULL on error. `name` and `context` may be NULL.
 ///

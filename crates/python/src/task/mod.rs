@@ -28,7 +28,7 @@ mod unheard;
 mod wait;
 pub mod wrapper;
 
-pub use create::new;
+pub use create::{NUMBER_TASKS, new};
 pub use step::{run_step, run_wakeup};
 
 use crate::ffi::{
