@@ -26,6 +26,8 @@ impl Interest {
     pub const WRITE: Interest = Interest(libc::EPOLLOUT as u32);
     /// Report changes and not states (`EPOLLET`).
     pub const EDGE: Interest = Interest(libc::EPOLLET as u32);
+    /// There is an urgent mark in what is to be read (`EPOLLPRI`). Alone: not asked for reading.
+    pub const URGENT: Interest = Interest(libc::EPOLLPRI as u32);
     /// Report once, then nothing (errors neither) until [`crate::Driver::modify`] asks again (`EPOLLONESHOT`). Alone: registered, and
     /// not asked for anything.
     pub const ONCE: Interest = Interest(libc::EPOLLONESHOT as u32);
@@ -70,6 +72,7 @@ impl fmt::Debug for Interest {
         let names = [
             (Self::READ, "READ"),
             (Self::WRITE, "WRITE"),
+            (Self::URGENT, "URGENT"),
             (Self::EDGE, "EDGE"),
             (Self::ONCE, "ONCE"),
         ];
@@ -124,6 +127,13 @@ impl Readiness {
     #[must_use]
     pub const fn read_closed(self) -> bool {
         self.any(libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR)
+    }
+
+    /// There is an urgent mark, at which a read ends although more may be there (`EPOLLPRI`).
+    #[inline]
+    #[must_use]
+    pub const fn urgent(self) -> bool {
+        self.any(libc::EPOLLPRI)
     }
 
     /// Both directions are closed (`EPOLLHUP`).

@@ -129,8 +129,19 @@ impl Work {
     }
 
     pub(crate) fn run(self) -> Result<Output, Errno> {
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(self.0))
-            .unwrap_or(Err(Errno(libc::EFAULT)))
+        let run = std::panic::AssertUnwindSafe(self.0);
+        std::panic::catch_unwind(run).unwrap_or_else(|payload| {
+            drop_quietly(payload);
+            Err(Errno(libc::EFAULT))
+        })
+    }
+}
+
+/// Drops what others made, whose destructor may panic: thread and operation come to their end all the same.
+fn drop_quietly<T>(value: T) {
+    let quiet = std::panic::AssertUnwindSafe(|| drop(value));
+    if let Err(payload) = std::panic::catch_unwind(quiet) {
+        std::mem::forget(payload);
     }
 }
 
@@ -145,6 +156,8 @@ impl fmt::Debug for Work {
 pub enum Buf {
     /// Owned bytes.
     Vec(Vec<u8>),
+    /// Owned bytes from the given one on: what is left of those that were written in part.
+    Rest(Vec<u8>, usize),
     /// Bytes that live for ever.
     Static(&'static [u8]),
     /// Bytes of an owner that gives the same ones each time (a Python `bytes`, an `Arc<[u8]>`).
@@ -159,9 +172,26 @@ impl Buf {
     pub fn as_slice(&self) -> &[u8] {
         match self {
             Buf::Vec(bytes) => bytes,
+            Buf::Rest(bytes, from) => &bytes[*from..],
             Buf::Static(bytes) => bytes,
             Buf::Owner(owner) => (**owner).as_ref(),
             Buf::Lent(lent) => lent.as_slice(),
+        }
+    }
+
+    /// What is left of owned or everlasting bytes when the first `count` were written. Nothing is moved: a pipe takes
+    /// 64 KiB at a time, and moving a hundred megabytes for each would take longer than writing them.
+    ///
+    /// # Panics
+    /// With fewer bytes than `count`, or where they are somebody else's.
+    #[must_use]
+    pub fn behind(self, count: usize) -> Buf {
+        assert!(count <= self.as_slice().len(), "so much was not written");
+        match self {
+            Buf::Vec(bytes) => Buf::Rest(bytes, count),
+            Buf::Rest(bytes, from) => Buf::Rest(bytes, from + count),
+            Buf::Static(bytes) => Buf::Static(&bytes[count..]),
+            Buf::Owner(_) | Buf::Lent(_) => panic!("these bytes are somebody else's"),
         }
     }
 }
@@ -285,6 +315,8 @@ impl Flight {
                 unsafe { self.stat.set_len(1) };
                 output = Output::Statx(Box::new(self.stat[0]));
             }
+            // Cancelled before it began; what it was to do is dropped undone.
+            Op::Work(work) => drop_quietly(work),
             // Cancelled before it began, a close leaves the descriptor open; dropping it closes it. In all other
             // cases the number is free, also after an error (close(2)), and must not be closed a second time.
             Op::Close(fd) if result != -libc::ECANCELED => drop(fd.into_raw_fd()),
@@ -297,5 +329,47 @@ impl Flight {
             result,
             buf,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_bytes_is_where_it_was() {
+        let bytes: Vec<u8> = (0..100).collect();
+        let start = bytes.as_ptr();
+        let rest = Buf::from(bytes).behind(30).behind(0).behind(20);
+        assert_eq!((rest.as_slice()[0], rest.as_slice().len()), (50, 50));
+        assert_eq!(
+            rest.as_slice().as_ptr(),
+            start.wrapping_add(50),
+            "nothing was moved"
+        );
+        assert!(rest.behind(50).as_slice().is_empty());
+        assert_eq!(Buf::Static(b"soup").behind(2).as_slice(), b"up");
+    }
+
+    #[test]
+    fn work_that_panics_as_it_is_dropped_is_only_undone() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                std::panic::panic_any(7);
+            }
+        }
+        let bomb = Bomb;
+        let work = Work::new(move || {
+            drop(bomb);
+            Ok(Output::Unit)
+        });
+        let flight = Flight::new(OpId(1), 2, Op::Work(work));
+        // SAFETY: never begun, which is what ECANCELED says.
+        let done = unsafe { flight.finish(-libc::ECANCELED) };
+        assert_eq!(done.result.unwrap_err(), Errno(libc::ECANCELED));
+        let payload = Bomb;
+        let work = Work::new(move || std::panic::panic_any(payload));
+        assert_eq!(work.run().unwrap_err(), Errno(libc::EFAULT));
     }
 }

@@ -110,11 +110,12 @@ impl Pool {
         let mut state = self.shared.lock();
         if let Some(flight) = take(&mut state.queue, id) {
             let errno = error.raw_os_error().unwrap_or(libc::EAGAIN);
+            drop(state);
+            // Without the lock, as everywhere: what was to be done is dropped there, which may run a face's code.
             // SAFETY: never begun, which is what ECANCELED says: a close then closes on its own.
             let mut done = unsafe { flight.finish(-libc::ECANCELED) };
             done.result = Err(Errno(errno));
-            state.finished.push_back(done);
-            drop(state);
+            self.shared.lock().finished.push_back(done);
             self.shared.waker.wake();
         }
     }
@@ -122,10 +123,10 @@ impl Pool {
     pub(crate) fn cancel(&mut self, id: OpId) {
         let mut state = self.shared.lock();
         if let Some(flight) = take(&mut state.queue, id) {
+            drop(state);
             // SAFETY: never begun, which is what ECANCELED says.
             let done = unsafe { flight.finish(-libc::ECANCELED) };
-            state.finished.push_back(done);
-            drop(state);
+            self.shared.lock().finished.push_back(done);
             self.shared.waker.wake();
         } else if let Some((_, stop)) = state.workers.iter().find(|(at, _)| *at == Some(id)) {
             stop.wake();

@@ -16,12 +16,13 @@ use std::time::Duration;
 
 use crate::looper;
 use crate::oneshot::{self, Receiver};
+use crate::panics::drop_quietly;
 use crate::task::JoinError;
 
 /// How long an idle thread stays.
 const KEEP: Duration = Duration::from_secs(10);
 
-type Work = Box<dyn FnOnce() + Send>;
+pub(crate) type Work = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
 struct State {
@@ -103,14 +104,14 @@ impl Pool {
         }
     }
 
-    /// No work starts from here on; what has not started is dropped.
-    pub(crate) fn close(&self) {
+    /// No work starts from here on; what has not started is for the caller to drop.
+    pub(crate) fn close(&self) -> VecDeque<Work> {
         let mut state = self.shared.lock();
         state.closed = true;
         let unstarted = std::mem::take(&mut state.queue);
         drop(state);
-        drop(unstarted);
         self.shared.work.notify_all();
+        unstarted
     }
 
     /// Waits for the work that has started. After `close`.
@@ -133,7 +134,10 @@ impl Shared {
         loop {
             if let Some(work) = state.queue.pop_front() {
                 drop(state);
-                work();
+                // What panics here is a waker of others, or a destructor. The thread goes on: it is waited for.
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(work)) {
+                    drop_quietly(payload);
+                }
                 state = self.lock();
                 state.pending -= 1;
                 if let Some(nudge) = &self.nudge {
@@ -186,8 +190,8 @@ where
     let work = move || {
         let outcome = catch_unwind(AssertUnwindSafe(work)).map_err(JoinError::panicked);
         if let Err(unread) = sender.send(outcome) {
-            // Nobody awaits it. Its destructor may panic, which must not take the thread along.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(unread)));
+            // Nobody awaits it, and its destructor may panic.
+            drop_quietly(unread);
         }
     };
     looper::with_current(|owner| owner.pool.push(Box::new(work)));
@@ -206,6 +210,13 @@ impl<T> Future for BlockingHandle<T> {
         Pin::new(&mut self.0)
             .poll(cx)
             .map(|outcome| outcome.unwrap_or_else(|_| Err(JoinError::cancelled())))
+    }
+}
+
+impl<T> Drop for BlockingHandle<T> {
+    fn drop(&mut self) {
+        // As where the handle is dropped before the work ends.
+        drop_quietly(self.0.close());
     }
 }
 

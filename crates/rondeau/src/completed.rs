@@ -142,10 +142,9 @@ impl<F: Future> AsCompleted<F> {
                 // poll in the next turn of the loop.
                 let mut woken = lock(&self.woken);
                 if collected || woken.numbers.is_empty() {
-                    if woken.numbers.is_empty() {
-                        woken.parent = Some(cx.waker().clone());
-                    } else {
-                        drop(woken);
+                    let idle = woken.numbers.is_empty();
+                    drop(woken);
+                    if !idle || !self.wait(cx.waker()) {
                         cx.waker().wake_by_ref();
                     }
                     return Poll::Pending;
@@ -166,12 +165,29 @@ impl<F: Future> AsCompleted<F> {
                 .as_mut()
                 .poll(&mut Context::from_waker(&slot.waker))
             {
-                self.slots[number] = None;
                 self.left -= 1;
+                let slot = self.slots[number].take();
+                drop(slot);
                 return Poll::Ready(Some((number, value)));
             }
         }
         Poll::Ready(None)
+    }
+
+    /// Has `waker` woken with the next child; `false` where one was woken meanwhile. Clone and drop of a waker may run code
+    /// of others, which may wake a child: nothing is locked then.
+    fn wait(&self, waker: &Waker) -> bool {
+        let fresh = waker.clone();
+        let mut woken = lock(&self.woken);
+        let idle = woken.numbers.is_empty();
+        let unneeded = if idle {
+            woken.parent.replace(fresh)
+        } else {
+            Some(fresh)
+        };
+        drop(woken);
+        drop(unneeded);
+        idle
     }
 }
 

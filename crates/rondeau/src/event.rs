@@ -4,9 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, ready};
 
-use crate::line::{Line, Ticket};
+use crate::budget;
+use crate::line::{self, Line, Ticket};
+use crate::panics::wake_all;
 
 /// A flag between tasks of one loop: [`wait`](Self::wait) waits until it is set.
 ///
@@ -50,7 +52,7 @@ impl Event {
             wake.push(waker);
         }
         drop(line);
-        wake.into_iter().for_each(Waker::wake);
+        wake_all(wake);
     }
 
     /// Resets it: who waits from now on waits for the next [`set`](Self::set).
@@ -79,15 +81,21 @@ impl Future for Wait<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let event = self.event;
-        let mut line = event.line.borrow_mut();
         if let Some(ticket) = &self.ticket {
-            if line.collect(ticket, cx.waker()).is_none() {
+            if line::collect(|| event.line.borrow_mut(), ticket, cx.waker()).is_none() {
                 return Poll::Pending;
             }
             self.ticket = None;
         } else if !event.is_set() {
-            self.ticket = Some(line.join(cx.waker(), ()));
-            return Poll::Pending;
+            // Cloned with nothing borrowed; whoever's code that ran may have set it.
+            let waker = cx.waker().clone();
+            if !event.is_set() {
+                self.ticket = Some(event.line.borrow_mut().join(waker, ()));
+                return Poll::Pending;
+            }
+        } else {
+            ready!(budget::poll(cx));
+            budget::spend(1);
         }
         Poll::Ready(())
     }
@@ -96,7 +104,8 @@ impl Future for Wait<'_> {
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            self.event.line.borrow_mut().leave(ticket);
+            let left = self.event.line.borrow_mut().leave(ticket);
+            drop(left);
         }
     }
 }

@@ -22,6 +22,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use crate::fs::Lines;
+use crate::fs::room;
 use crate::fs::sequence::Sequence;
 
 /// The standard input. Each call gives one of its own; two that read at once share the input piece by piece.
@@ -70,7 +71,7 @@ impl Stdin {
     /// # Errors
     /// Those of `read(2)`.
     pub async fn read(&self, most: usize) -> Result<Vec<u8>> {
-        self.0.read(Vec::with_capacity(most)).await
+        self.0.read(room(most)?).await
     }
 
     /// The input line by line.

@@ -52,6 +52,10 @@
 //! When the root future is done, the tasks that still run are dropped. A panic in a task is that task's: whoever awaits
 //! its handle gets it as a [`JoinError`], and if nobody does, it is reported ([`Builder::reporter`]).
 //!
+//! A task whose operations are always ready (a full queue, a peer that floods) gives the others their turn all the same: a
+//! poll has a budget of some hundred of them, and then one waits for the next turn. What belongs to a loop and is awaited on
+//! another one says so: a socket or file by an error, a sleep or task by a panic.
+//!
 //! # Features
 //!
 //! - `futures-io`: [`TcpStream`] implements `futures_io::AsyncRead` and `AsyncWrite`.
@@ -63,6 +67,7 @@
 //! timers are looked at every 64 turns or once a clock tick (1 to 4 ms), so that a sleep may end that much late.
 
 mod blocking;
+mod budget;
 mod completed;
 mod event;
 pub mod fs;
@@ -74,6 +79,7 @@ mod looper;
 mod mailbox;
 mod net;
 pub mod oneshot;
+mod panics;
 mod queue;
 mod report;
 mod runtime;

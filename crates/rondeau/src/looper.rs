@@ -17,8 +17,8 @@ use crate::blocking::Pool;
 use crate::fs::operation::Operations;
 use crate::mailbox::{Mail, Mailbox};
 use crate::net::table::Table;
+use crate::panics::First;
 use crate::report::Reporter;
-use crate::task::JoinError;
 use crate::task::header::TaskRef;
 use crate::task::list::TaskList;
 use crate::task::state::CLOSED;
@@ -43,7 +43,9 @@ pub(crate) struct Loop {
     pub(crate) letters: Cell<Vec<Mail>>,
     pub(crate) pool: Pool,
     pub(crate) closing: Cell<bool>,
-    reporter: Reporter,
+    /// Its tasks were cut loose: what is spawned from here on is too.
+    pub(crate) closed: Cell<bool>,
+    pub(crate) reporter: Reporter,
 }
 
 thread_local! {
@@ -154,6 +156,7 @@ impl Loop {
             letters: Cell::default(),
             pool: Pool::new(threads, nudge),
             closing: Cell::new(false),
+            closed: Cell::new(false),
             reporter,
         }))
     }
@@ -164,47 +167,85 @@ impl Loop {
         self.agenda.borrow_mut().push(task);
     }
 
+    /// Whether what belongs to this loop may wait here. On another loop, or after this one's end, nobody would wake it.
+    /// (Outside of any loop it may: this one can run later.)
+    #[inline]
+    pub(crate) fn is_here(&self) -> bool {
+        std::ptr::eq(current_ptr(), self)
+    }
+
+    /// Where it is not: the error that says so.
+    #[cold]
+    pub(crate) fn elsewhere(&self, what: &str) -> io::Result<()> {
+        let why = if self.is_here() {
+            return Ok(());
+        } else if self.closing.get() {
+            "which has ended"
+        } else if current_ptr().is_null() {
+            return Ok(());
+        } else {
+            "which does not run now"
+        };
+        Err(io::Error::other(format!(
+            "{what} belongs to another loop, {why}: nothing would wake whoever waits for it here"
+        )))
+    }
+
+    /// The same as a panic, for what gives no error.
+    #[cold]
+    pub(crate) fn must_be_here(&self, what: &str) {
+        if let Err(elsewhere) = self.elsewhere(what) {
+            panic!("{elsewhere}");
+        }
+    }
+
     #[inline]
     pub(crate) fn now(&self) -> Time {
         self.clock.borrow().now()
     }
 
-    /// Tells the reporter of a panic that nobody awaits.
-    #[cold]
-    pub(crate) fn report(&self, error: &JoinError) {
-        (self.reporter)(error);
-    }
-
     /// Ends the loop: every future is dropped (and what a destructor spawns is dropped at once), timers and sockets
     /// are forgotten, started blocking work is waited for, and what other threads still hold is cut loose. The loop is
     /// entered, so that destructors find it. A second call does nothing.
+    ///
+    /// It comes to its end whoever panics on the way: each call of other people's code is caught by itself, and the
+    /// first panic goes on afterwards.
     pub(crate) fn close(&self) {
         if self.closing.replace(true) {
             return;
         }
+        let mut foreign = First::default();
         // Before a destructor lets started work come to its end, which would let the next one start.
-        self.pool.close();
+        for work in self.pool.close() {
+            foreign.call(|| drop(work));
+        }
         // Each is held, since a destructor may free others. What destructors spawn from here on is closed at birth.
         for task in self.tasks.hold_all() {
             // SAFETY: held, at home. An open task is not running: nothing runs while the loop ends.
             unsafe {
                 if task.header().state.get() & CLOSED == 0 {
-                    task.close(self);
+                    foreign.call(|| task.close(self));
                 }
                 task.drop_at_home();
             }
         }
         self.agenda.borrow_mut().drain().for_each(drop); // pointers only: they count nothing
         loop {
-            // One at a time, and dropped outside the borrow: a waker's destructor may do anything.
-            let wakers: Vec<Waker> = self.timers.borrow_mut().drain().collect();
+            // Dropped outside the borrow: a waker's destructor may do anything.
+            let mut wakers: Vec<Waker> = self.timers.borrow_mut().drain().collect();
+            self.operations.borrow_mut().give_back(&mut wakers);
+            let sockets = std::mem::take(&mut *self.sockets.borrow_mut());
+            sockets.give_back(&mut wakers);
             if wakers.is_empty() {
                 break;
             }
+            for waker in wakers {
+                foreign.call(|| drop(waker));
+            }
         }
-        let sockets = std::mem::take(&mut *self.sockets.borrow_mut());
-        drop(sockets);
         self.pool.wait();
+        // Nothing foreign runs from here to the end.
+        self.closed.set(true);
         while let Some(task) = self.tasks.first() {
             // SAFETY: in the list, so alive with at least one reference; closed above.
             unsafe {
@@ -213,5 +254,6 @@ impl Loop {
             }
         }
         self.mailbox.close();
+        foreign.resume();
     }
 }

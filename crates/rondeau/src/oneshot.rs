@@ -9,6 +9,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use crate::task::waker::is_ours;
+
 struct State<T> {
     value: Option<T>,
     waker: Option<Waker>,
@@ -95,11 +97,42 @@ impl<T> Future for Receiver<T> {
         if state.parted {
             return Poll::Ready(Err(Dropped));
         }
-        match &mut state.waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
+        if state
+            .waker
+            .as_ref()
+            .is_some_and(|known| known.will_wake(cx.waker()))
+        {
+            return Poll::Pending;
         }
+        // The former one is dropped without the lock, and one that is not a task's is cloned without it: either may run
+        // code of others, also the sender's end.
+        if is_ours(cx.waker()) {
+            let former = state.waker.replace(cx.waker().clone());
+            drop(state);
+            drop(former);
+            return Poll::Pending;
+        }
+        drop(state);
+        let fresh = cx.waker().clone();
+        let mut state = lock(&self.0);
+        if state.value.is_some() || state.parted {
+            drop(state);
+            drop(fresh);
+            return self.poll(cx);
+        }
+        let former = state.waker.replace(fresh);
+        drop(state);
+        drop(former);
         Poll::Pending
+    }
+}
+
+impl<T> Receiver<T> {
+    /// Ends the wait: what was given and not taken, and from here on nothing is received.
+    pub(crate) fn close(&mut self) -> Option<T> {
+        let mut state = lock(&self.0);
+        state.parted = true;
+        state.value.take()
     }
 }
 

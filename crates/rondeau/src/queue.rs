@@ -3,14 +3,17 @@
 //! Both lines hand over (`line.rs`). So while a getter waits there is no item inside, while a putter waits the queue is
 //! full, and items, getters and putters are each served strictly in order.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
-use crate::line::{Left, Line, Ticket};
+use crate::budget;
+use crate::line::{self, Left, Line, Ticket};
+use crate::panics::wake_all;
+use crate::task::waker::is_ours;
 
 /// A queue between tasks of one loop, with asyncio's operations.
 ///
@@ -185,7 +188,7 @@ impl<T> Queue<T> {
                 wake.push(waker);
             }
             drop(state);
-            wake.into_iter().for_each(Waker::wake);
+            wake_all(wake);
         }
     }
 
@@ -212,30 +215,48 @@ impl<T> Future for Get<'_, T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let mut state = self.queue.0.borrow_mut();
+        let queue = self.queue;
         if let Some(ticket) = &self.ticket {
-            let Some(item) = state.getters.collect(ticket, cx.waker()) else {
+            let getters = || RefMut::map(queue.0.borrow_mut(), |state| &mut state.getters);
+            let Some(item) = line::collect(getters, ticket, cx.waker()) else {
                 return Poll::Pending;
             };
-            drop(state);
             self.ticket = None;
             return Poll::Ready(item);
         }
-        match state.get() {
-            Some((item, wake)) => {
-                drop(state);
-                if let Some(waker) = wake {
-                    waker.wake();
-                }
-                Poll::Ready(item)
-            }
-            None => {
-                let ticket = state.getters.join(cx.waker(), ());
-                drop(state);
-                self.ticket = Some(ticket);
-                Poll::Pending
-            }
+        let mut state = queue.0.borrow_mut();
+        if !state.items.is_empty() {
+            ready!(budget::poll(cx));
+            budget::spend(1);
         }
+        if let Some((item, wake)) = state.get() {
+            drop(state);
+            if let Some(waker) = wake {
+                waker.wake();
+            }
+            return Poll::Ready(item);
+        }
+        if is_ours(cx.waker()) {
+            self.ticket = Some(state.getters.join(cx.waker().clone(), ()));
+            return Poll::Pending;
+        }
+        drop(state);
+        self.join_with(cx.waker().clone(), cx)
+    }
+}
+
+impl<T> Get<'_, T> {
+    /// With a waker of somebody else's, which was cloned with nothing borrowed: that may have put something.
+    #[cold]
+    fn join_with(&mut self, waker: Waker, cx: &mut Context<'_>) -> Poll<T> {
+        let mut state = self.queue.0.borrow_mut();
+        if state.items.is_empty() {
+            self.ticket = Some(state.getters.join(waker, ()));
+            return Poll::Pending;
+        }
+        drop(state);
+        drop(waker);
+        Pin::new(self).poll(cx)
     }
 }
 
@@ -245,14 +266,18 @@ impl<T> Drop for Get<'_, T> {
             return;
         };
         let mut state = self.queue.0.borrow_mut();
-        if let Left::Served(item) = state.getters.leave(ticket) {
+        match state.getters.leave(ticket) {
             // The item was handed over, but nobody is there to take it: to the next in line, or back to the front.
-            match state.getters.serve(item) {
+            Left::Served(item) => match state.getters.serve(item) {
                 Ok((waker, ())) => {
                     drop(state);
                     waker.wake();
                 }
                 Err(item) => state.items.push_front(item),
+            },
+            left => {
+                drop(state);
+                drop(left);
             }
         }
     }
@@ -279,29 +304,52 @@ impl<T> Future for Put<'_, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let queue = self.queue;
-        let mut state = queue.0.borrow_mut();
-        match std::mem::replace(&mut self.stage, PutStage::Done) {
-            PutStage::Item(item) if state.items.len() < state.limit => {
-                let wake = state.put(item);
-                drop(state);
-                if let Some(waker) = wake {
-                    waker.wake();
+        match &self.stage {
+            PutStage::Item(_) => {}
+            PutStage::Waiting(ticket) => {
+                let putters = || RefMut::map(queue.0.borrow_mut(), |state| &mut state.putters);
+                if line::collect(putters, ticket, cx.waker()).is_none() {
+                    return Poll::Pending;
                 }
-                Poll::Ready(())
+                self.stage = PutStage::Done;
+                return Poll::Ready(());
             }
-            PutStage::Item(item) => {
-                self.stage = PutStage::Waiting(state.putters.join(cx.waker(), item));
-                Poll::Pending
-            }
-            PutStage::Waiting(ticket) => match state.putters.collect(&ticket, cx.waker()) {
-                Some(()) => Poll::Ready(()),
-                None => {
-                    self.stage = PutStage::Waiting(ticket);
-                    Poll::Pending
-                }
-            },
             PutStage::Done => panic!("a put was polled after it had finished"),
         }
+        let mut state = queue.0.borrow_mut();
+        if state.getters.waiting() == 0 && state.limit != usize::MAX {
+            // (Without a limit a put never waits, and a getter that is served has to run before it waits again.)
+            ready!(budget::poll(cx));
+            budget::spend(1);
+        }
+        let mut fresh = None;
+        if state.items.len() >= state.limit {
+            if !is_ours(cx.waker()) {
+                // Cloned with nothing borrowed; whoever's code that ran may have taken something.
+                drop(state);
+                fresh = Some(cx.waker().clone());
+                state = queue.0.borrow_mut();
+            }
+            if state.items.len() >= state.limit {
+                let waker = fresh.unwrap_or_else(|| cx.waker().clone());
+                let joined = match std::mem::replace(&mut self.stage, PutStage::Done) {
+                    PutStage::Item(item) => state.putters.join(waker, item),
+                    _ => unreachable!("seen above"),
+                };
+                self.stage = PutStage::Waiting(joined);
+                return Poll::Pending;
+            }
+        }
+        let wake = match std::mem::replace(&mut self.stage, PutStage::Done) {
+            PutStage::Item(item) => state.put(item),
+            _ => unreachable!("seen above"),
+        };
+        drop(state);
+        drop(fresh);
+        if let Some(waker) = wake {
+            waker.wake();
+        }
+        Poll::Ready(())
     }
 }
 
@@ -309,7 +357,7 @@ impl<T> Drop for Put<'_, T> {
     fn drop(&mut self) {
         if let PutStage::Waiting(ticket) = std::mem::replace(&mut self.stage, PutStage::Done) {
             let left = self.queue.0.borrow_mut().putters.leave(ticket);
-            // The item, if it is still there, is dropped here, after the borrow: its destructor may use the queue.
+            // The item, if it is still there, and the waker are dropped here, after the borrow: they may use the queue.
             drop(left);
         }
     }
@@ -327,15 +375,25 @@ impl<T> Future for Join<'_, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let queue = self.queue;
-        let mut state = queue.0.borrow_mut();
         if let Some(ticket) = &self.ticket {
-            if state.joiners.collect(ticket, cx.waker()).is_none() {
+            let joiners = || RefMut::map(queue.0.borrow_mut(), |state| &mut state.joiners);
+            if line::collect(joiners, ticket, cx.waker()).is_none() {
                 return Poll::Pending;
             }
             self.ticket = None;
-        } else if state.unfinished > 0 {
-            self.ticket = Some(state.joiners.join(cx.waker(), ()));
-            return Poll::Pending;
+        } else if queue.0.borrow().unfinished > 0 {
+            // Cloned with nothing borrowed; whoever's code that ran may have done the work.
+            let waker = cx.waker().clone();
+            let mut state = queue.0.borrow_mut();
+            if state.unfinished > 0 {
+                self.ticket = Some(state.joiners.join(waker, ()));
+                return Poll::Pending;
+            }
+            drop(state);
+            drop(waker);
+        } else {
+            ready!(budget::poll(cx));
+            budget::spend(1);
         }
         Poll::Ready(())
     }
@@ -344,7 +402,8 @@ impl<T> Future for Join<'_, T> {
 impl<T> Drop for Join<'_, T> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            self.queue.0.borrow_mut().joiners.leave(ticket);
+            let left = self.queue.0.borrow_mut().joiners.leave(ticket);
+            drop(left);
         }
     }
 }

@@ -9,7 +9,7 @@ use rondeau_core::{Clock, Time};
 use rondeau_driver::Choice;
 
 use crate::looper::{Entered, Loop};
-use crate::report::report_to_stderr;
+use crate::report::{Reporter, report_to_stderr};
 use crate::task::{JoinError, JoinHandle, run as tasks};
 
 /// Runs `future` on a new loop of this thread until it is done, and returns its value.
@@ -56,7 +56,7 @@ pub fn run<F: Future>(future: F) -> F::Output {
 pub struct Builder {
     virtual_clock: bool,
     blocking_threads: usize,
-    reporter: Box<dyn Fn(&JoinError)>,
+    reporter: Reporter,
 }
 
 impl Builder {
@@ -65,7 +65,7 @@ impl Builder {
         Builder {
             virtual_clock: false,
             blocking_threads: 32,
-            reporter: Box::new(report_to_stderr),
+            reporter: Rc::new(report_to_stderr),
         }
     }
 
@@ -105,7 +105,7 @@ impl Builder {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn reporter(mut self, reporter: impl Fn(&JoinError) + 'static) -> Self {
-        self.reporter = Box::new(reporter);
+        self.reporter = Rc::new(reporter);
         self
     }
 
@@ -146,7 +146,8 @@ impl fmt::Debug for Builder {
 ///
 /// It belongs to the thread that made it. Spawned tasks live from one [`block_on`](Self::block_on) to the next, and run
 /// only during one. Dropping the runtime drops them all; it does so within the loop, so their destructors may spawn
-/// and wake (what they spawn is cancelled at once).
+/// and wake (what they spawn is cancelled at once). A waker, reporter or destructor that panics meanwhile does not keep
+/// the end from being finished; the first such panic goes on then.
 ///
 /// # Examples
 /// ```

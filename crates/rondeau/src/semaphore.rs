@@ -6,9 +6,10 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use crate::line::{Left, Line, Ticket};
+use crate::budget;
+use crate::line::{self, Left, Line, Ticket};
 
 /// Limits how many tasks of one loop do something at once. Fair: who waited first goes first.
 ///
@@ -100,24 +101,24 @@ impl<'a> Future for Acquire<'a> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Permit<'a>> {
         let semaphore = self.semaphore;
         if let Some(ticket) = &self.ticket {
-            if semaphore
-                .line
-                .borrow_mut()
-                .collect(ticket, cx.waker())
-                .is_none()
-            {
+            if line::collect(|| semaphore.line.borrow_mut(), ticket, cx.waker()).is_none() {
                 return Poll::Pending;
             }
             self.ticket = None;
             return Poll::Ready(Permit { semaphore });
         }
-        match semaphore.try_acquire() {
-            Some(permit) => Poll::Ready(permit),
-            None => {
-                self.ticket = Some(semaphore.line.borrow_mut().join(cx.waker(), ()));
-                Poll::Pending
-            }
+        ready!(budget::poll(cx));
+        if let Some(permit) = semaphore.try_acquire() {
+            budget::spend(1);
+            return Poll::Ready(permit);
         }
+        // Cloned with nothing borrowed; whoever's code that ran may have given a permit back.
+        let waker = cx.waker().clone();
+        if let Some(permit) = semaphore.try_acquire() {
+            return Poll::Ready(permit);
+        }
+        self.ticket = Some(semaphore.line.borrow_mut().join(waker, ()));
+        Poll::Pending
     }
 }
 

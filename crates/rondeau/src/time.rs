@@ -5,11 +5,12 @@ use std::future::{Future, IntoFuture};
 use std::ops::{Add, Sub};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, RawWakerVTable, Waker};
+use std::task::{Context, Poll, RawWakerVTable, Waker, ready};
 use std::time::Duration;
 
 use rondeau_core::{Time, TimerKey};
 
+use crate::budget;
 use crate::looper::{self, Loop};
 
 /// A point in time on the loop's clock, which may be a virtual one ([`Builder::virtual_clock`](crate::Builder)).
@@ -68,7 +69,7 @@ impl Sub for Instant {
 /// A sleep of zero gives every other ready task one turn, as [`yield_now`](crate::yield_now) does.
 ///
 /// # Panics
-/// When no loop runs on this thread.
+/// When no loop runs on this thread. The await, on another loop than this one.
 ///
 /// # Examples
 /// ```
@@ -130,15 +131,23 @@ enum Stage {
 
 impl Sleep {
     fn register(&mut self, waker: &Waker) {
+        // Cloned with nothing borrowed: that may run code of others.
+        let fresh = waker.clone();
         if self.owner.closing.get() {
             return; // a destructor sleeps while the loop ends: nothing will wake it
         }
-        let key = self
-            .owner
-            .timers
-            .borrow_mut()
-            .insert(self.due, waker.clone());
+        let key = self.owner.timers.borrow_mut().insert(self.due, fresh);
         self.stage = Stage::Registered(key, waker.data(), waker.vtable());
+    }
+}
+
+impl Sleep {
+    #[cold]
+    fn register_again(&mut self, key: TimerKey, waker: &Waker) {
+        let former = self.owner.timers.borrow_mut().cancel(key);
+        self.stage = Stage::New;
+        self.register(waker);
+        drop(former);
     }
 }
 
@@ -154,20 +163,25 @@ impl Future for Sleep {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            // It had passed at the call.
+            Stage::Done => {
+                ready!(budget::poll(cx));
+                budget::spend(1);
+                return Poll::Ready(());
+            }
             // What is due up to `fired` was taken out of the timers before any task ran.
             _ => {
                 self.stage = Stage::Done;
                 return Poll::Ready(());
             }
         }
+        if !self.owner.is_here() {
+            self.owner.must_be_here("this sleep");
+        }
         match self.stage {
             Stage::Registered(_, data, vtable)
                 if data == cx.waker().data() && std::ptr::eq(vtable, cx.waker().vtable()) => {}
-            Stage::Registered(key, ..) => {
-                let old = self.owner.timers.borrow_mut().cancel(key);
-                drop(old);
-                self.register(cx.waker());
-            }
+            Stage::Registered(key, ..) => self.register_again(key, cx.waker()),
             _ => self.register(cx.waker()),
         }
         Poll::Pending
@@ -194,7 +208,8 @@ impl fmt::Debug for Sleep {
 
 /// Awaits `future` for `duration` at most, counted from the call, and drops it then.
 ///
-/// The future is asked first: if it is ready it wins, even when the time is up.
+/// The future is asked first: if it is ready it wins, even when the time is up. (Unless its task has used up its budget for
+/// this turn, as the crate's text tells.)
 ///
 /// # Errors
 /// [`Elapsed`] when the time was up first.

@@ -406,3 +406,53 @@ fn a_clock_that_jumps_waits_for_files() {
     });
     assert!(matches!(first, rondeau::Either::Right(_)));
 }
+
+#[test]
+fn megabytes_go_through_a_pipe_whole_and_in_order() {
+    let folder = Folder::new("megabytes");
+    let path = folder.join("pipe");
+    let (_keeps_it_open, _other) = fifo(&path);
+    let sent: Vec<u8> = (0..16_u32 << 20).map(|i| (i % 251) as u8).collect();
+    let expected = sent.len();
+    let reader = std::thread::spawn({
+        let path = path.clone();
+        move || {
+            let mut pipe = std::fs::File::open(path).unwrap();
+            let mut all = vec![0; expected];
+            std::io::Read::read_exact(&mut pipe, &mut all).unwrap();
+            all
+        }
+    });
+    let written = sent.clone();
+    rondeau::run(async {
+        let pipe = OpenOptions::new().write(true).open(&path).await.unwrap();
+        pipe.write_all(written).await.unwrap();
+    });
+    assert!(reader.join().unwrap() == sent);
+}
+
+#[test]
+fn more_than_there_is_memory_is_an_error_and_not_the_end() {
+    let folder = Folder::new("sparse");
+    let path = folder.join("file");
+    let file = std::fs::File::create(&path).unwrap();
+    let huge = (40..=46).rev().find(|bits| file.set_len(1 << bits).is_ok());
+    let overcommit = std::fs::read_to_string("/proc/sys/vm/overcommit_memory").unwrap();
+    rondeau::run(async {
+        let file = File::open(&path).await.unwrap();
+        for read in [
+            file.read(usize::MAX).await,
+            file.read_at(usize::MAX, 0).await,
+            rondeau::io::stdin().read(usize::MAX).await,
+        ] {
+            assert_eq!(read.unwrap_err().kind(), ErrorKind::OutOfMemory);
+        }
+        // As std has it, where the kernel does not promise memory that is not there.
+        if huge.is_some() && overcommit.trim() != "1" {
+            let theirs = std::fs::read(&path).unwrap_err().kind();
+            assert_eq!(theirs, ErrorKind::OutOfMemory);
+            assert_eq!(fs::read(&path).await.unwrap_err().kind(), theirs);
+            assert_eq!(fs::read_to_string(&path).await.unwrap_err().kind(), theirs);
+        }
+    });
+}

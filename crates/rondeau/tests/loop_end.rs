@@ -153,7 +153,7 @@ fn handles_outlive_their_loop() {
 
 #[test]
 fn sleeps_and_sockets_outlive_their_loop() {
-    let (mut timer, listener): (Sleep, TcpListener) = run(async {
+    let (timer, listener): (Sleep, TcpListener) = run(async {
         let mut timer = sleep(Duration::from_secs(1000));
         poll_fn(|cx| {
             assert!(
@@ -172,8 +172,6 @@ fn sleeps_and_sockets_outlive_their_loop() {
         let own = spawn(sleep(Duration::from_millis(1)));
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
         yield_now().await;
-        let asked = poll_fn(|cx| Poll::Ready(std::pin::Pin::new(&mut timer).poll(cx)));
-        assert!(asked.await.is_pending());
         drop(timer);
         drop(listener);
         own.await.unwrap();

@@ -371,3 +371,75 @@ fn left_fd(stream: &TcpStream) -> std::os::fd::OwnedFd {
     use std::os::fd::AsFd;
     stream.as_fd().try_clone_to_owned().unwrap()
 }
+
+#[test]
+fn a_read_to_the_end_keeps_what_was_there_also_when_it_is_given_up() {
+    run(async {
+        let (left, right) = pair().await;
+        let mut all = b"before".to_vec();
+        left.write_all(&[1; 10_000]).await.unwrap();
+        let given_up = timeout(Duration::from_millis(5), right.read_to_end(&mut all)).await;
+        assert!(given_up.is_err());
+        assert_eq!(all.len(), 6 + 10_000, "no zeros behind what was read");
+        let sent = vec![2; 8 << 20];
+        let writer = spawn(async move { left.write_all(&sent).await });
+        assert_eq!(right.read_to_end(&mut all).await.unwrap(), 8 << 20);
+        writer.await.unwrap().unwrap();
+        let (first, rest) = all.split_at(6 + 10_000);
+        assert_eq!(&first[..6], b"before");
+        assert!(first[6..].iter().all(|byte| *byte == 1) && rest.iter().all(|byte| *byte == 2));
+    });
+}
+
+/// Sends bytes with an urgent mark at the last of them.
+fn send_urgent(peer: &std::net::TcpStream, bytes: &[u8]) {
+    use std::os::fd::AsRawFd;
+    // SAFETY: the kernel reads so many bytes of the slice.
+    let sent = unsafe {
+        libc::send(
+            peer.as_raw_fd(),
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            libc::MSG_OOB,
+        )
+    };
+    assert_eq!(sent, bytes.len() as isize);
+}
+
+#[test]
+fn bytes_behind_an_urgent_mark_are_read() {
+    run(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        for pause in [false, true] {
+            let mut peer = std::net::TcpStream::connect(addr).unwrap();
+            peer.set_nodelay(true).unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut seen = Vec::new();
+            for round in 0..3 {
+                peer.write_all(b"before").unwrap();
+                send_urgent(&peer, b"!");
+                peer.write_all(b"behind").unwrap();
+                if pause {
+                    // All of it is announced by one event.
+                    rondeau::sleep(Duration::from_millis(5)).await;
+                }
+                let mut buffer = [0; 64];
+                while seen.len() < 12 * (round + 1) {
+                    let n = timeout(Duration::from_secs(10), stream.read(&mut buffer))
+                        .await
+                        .expect("the bytes behind the mark were left")
+                        .unwrap();
+                    seen.extend_from_slice(&buffer[..n]);
+                }
+            }
+            assert_eq!(seen, b"beforebehind".repeat(3));
+            // Where the mark is passed, a short read is the last one again: nothing spins.
+            let mut buffer = [0; 64];
+            let more = timeout(Duration::from_millis(2), stream.read(&mut buffer)).await;
+            assert!(more.is_err());
+            peer.write_all(b"end").unwrap();
+            assert_eq!(stream.read(&mut buffer).await.unwrap(), 3);
+        }
+    });
+}

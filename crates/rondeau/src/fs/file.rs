@@ -82,7 +82,7 @@ impl File {
     /// # Errors
     /// Those of `read(2)`.
     pub async fn read(&self, most: usize) -> io::Result<Vec<u8>> {
-        self.sequence.read(Vec::with_capacity(most)).await
+        self.sequence.read(room(most)?).await
     }
 
     /// As [`read`](Self::read), into the spare capacity of a buffer, which comes back: for memory that is used again and again.
@@ -101,7 +101,11 @@ impl File {
         let expected = self.metadata().await.map_or(0, |stat| stat.len());
         let mut all = Vec::new();
         // One byte more than there should be finds the end with the same read.
-        all.reserve(usize::try_from(expected).unwrap_or(0).saturating_add(1));
+        all.try_reserve_exact(
+            usize::try_from(expected)
+                .unwrap_or(usize::MAX)
+                .saturating_add(1),
+        )?;
         loop {
             let before = all.len();
             all = self.sequence.read(all).await?;
@@ -109,7 +113,7 @@ impl File {
                 return Ok(all);
             }
             if all.len() == all.capacity() {
-                all.reserve(all.len().max(8 * 1024));
+                all.try_reserve(all.len().max(8 * 1024))?;
             }
         }
     }
@@ -163,13 +167,13 @@ impl File {
     pub async fn read_at(&self, most: usize, offset: u64) -> io::Result<Vec<u8>> {
         let op = Op::Read {
             fd: self.fd(),
-            buf: Vec::with_capacity(most),
+            buf: room(most)?,
             offset: Some(within(offset)?),
         };
         if most == 0 {
             return Ok(Vec::new());
         }
-        let done = Operation::begin(op).await;
+        let done = Operation::begin(op).await?;
         if let Err(errno) = done.result {
             return Err(errno.into());
         }
@@ -183,23 +187,25 @@ impl File {
     /// # Errors
     /// Those of `pwrite(2)`. How much was written before is not known then.
     pub async fn write_at(&self, bytes: impl Into<Vec<u8>>, mut offset: u64) -> io::Result<()> {
-        let mut rest: Vec<u8> = bytes.into();
+        let mut rest = Buf::from(bytes.into());
         within(offset)?;
-        while !rest.is_empty() {
+        while !rest.as_slice().is_empty() {
             let op = Op::Write {
                 fd: self.fd(),
-                buf: Buf::from(rest),
+                buf: rest,
                 offset: Some(offset),
             };
-            let done = Operation::begin(op).await;
+            let done = Operation::begin(op).await?;
             let count = match &done.result {
                 Ok(Output::Count(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(Output::Count(count)) => *count,
                 Ok(other) => unreachable!("a write gives a count, not {other:?}"),
                 Err(errno) => return Err((*errno).into()),
             };
-            rest = done.into_vec().unwrap_or_default();
-            rest.drain(..count);
+            let Some(written) = done.buf else {
+                return Ok(()); // never: a write gives its buffer back
+            };
+            rest = written.behind(count);
             offset += count as u64;
         }
         Ok(())
@@ -256,7 +262,7 @@ impl File {
             fd: self.fd(),
             data_only,
         };
-        Operation::begin(op).await.result?;
+        Operation::begin(op).await?.result?;
         Ok(())
     }
 
@@ -277,15 +283,22 @@ impl File {
         let fd = self.fd();
         drop(self);
         if let Some(fd) = Arc::into_inner(fd) {
-            Operation::begin(Op::Close(fd)).await.result?;
+            Operation::begin(Op::Close(fd)).await?.result?;
         }
         settled
     }
 }
 
+/// An empty buffer for so many bytes, or `OutOfMemory`.
+pub(crate) fn room(most: usize) -> io::Result<Vec<u8>> {
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(most)?;
+    Ok(buffer)
+}
+
 /// Carries out a stat.
 pub(super) async fn stat(op: Op) -> io::Result<Stat> {
-    match Operation::begin(op).await.result? {
+    match Operation::begin(op).await?.result? {
         Output::Statx(raw) => Ok(Stat::new(raw)),
         other => unreachable!("a stat gives what is known, not {other:?}"),
     }

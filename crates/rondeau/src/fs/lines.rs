@@ -60,6 +60,7 @@ impl<'a> Lines<'a> {
             self.ended = more.is_empty();
             self.piece.drain(..self.used);
             (self.searched, self.used) = (self.searched - self.used, 0);
+            self.piece.try_reserve(more.len())?;
             self.piece.extend_from_slice(&more);
         }
     }

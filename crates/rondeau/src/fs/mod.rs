@@ -35,6 +35,7 @@ mod whole;
 
 pub use directories::{DirEntry, create_dir, create_dir_all, read_dir, remove_dir, remove_dir_all};
 pub use file::File;
+pub(crate) use file::room;
 pub use lines::Lines;
 pub use names::{
     canonicalize, copy, hard_link, metadata, read_link, remove_file, rename, set_permissions,

@@ -32,7 +32,7 @@ pub async fn symlink_metadata(path: impl AsRef<Path>) -> io::Result<Stat> {
 /// Those of `unlink(2)`.
 pub async fn remove_file(path: impl AsRef<Path>) -> io::Result<()> {
     let path = c_path(path.as_ref())?;
-    Operation::begin(Op::Unlink { path }).await.result?;
+    Operation::begin(Op::Unlink { path }).await?.result?;
     Ok(())
 }
 
@@ -42,7 +42,7 @@ pub async fn remove_file(path: impl AsRef<Path>) -> io::Result<()> {
 /// Those of `rename(2)`, such as `CrossesDevices`.
 pub async fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
     let (from, to) = (c_path(from.as_ref())?, c_path(to.as_ref())?);
-    Operation::begin(Op::Rename { from, to }).await.result?;
+    Operation::begin(Op::Rename { from, to }).await?.result?;
     Ok(())
 }
 
@@ -52,7 +52,7 @@ pub async fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<
 /// Those of `open(2)`, `read(2)` and `write(2)`; `InvalidInput` where both are the same file.
 pub async fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<u64> {
     let op = work::copy(c_path(from.as_ref())?, c_path(to.as_ref())?, None);
-    match Operation::begin(op).await.result? {
+    match Operation::begin(op).await?.result? {
         Output::Made(made) => match made.downcast::<work::Made>().map(|made| *made) {
             Ok(work::Made::Number(count)) => Ok(count),
             other => unreachable!("a copy gives a number, not {other:?}"),

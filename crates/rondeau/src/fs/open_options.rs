@@ -115,7 +115,7 @@ impl Default for OpenOptions {
 
 /// Carries out an [`Op::Open`].
 pub(super) async fn open(op: Op) -> io::Result<File> {
-    match Operation::begin(op).await.result? {
+    match Operation::begin(op).await?.result? {
         Output::Fd(fd) => Ok(File::new(fd)),
         other => unreachable!("an open gives a descriptor, not {other:?}"),
     }

@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -46,6 +47,14 @@ impl Table {
                 self.places.len() - 1
             }
         }
+    }
+
+    /// Takes out who waits: the loop ends, and nobody is woken any more.
+    pub(crate) fn give_back(&mut self, wakers: &mut Vec<Waker>) {
+        wakers.extend(self.places.iter_mut().filter_map(|place| match place {
+            Place::Waiting(waker) => waker.take(),
+            _ => None,
+        }));
     }
 
     fn leave(&mut self, number: usize) -> Place {
@@ -131,18 +140,22 @@ impl Operation {
 }
 
 impl Future for Operation {
-    type Output = Done;
+    type Output = io::Result<Done>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Done> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Done>> {
         assert!(!self.ended, "an operation is polled after its end");
         let mut table = self.owner.operations.borrow_mut();
         if let Place::Waiting(known) = &mut table.places[self.number] {
-            let former = match known {
-                Some(known) if known.will_wake(cx.waker()) => None,
-                known => known.replace(cx.waker().clone()),
-            };
+            let own = known
+                .as_ref()
+                .is_some_and(|known| known.will_wake(cx.waker()));
             drop(table);
-            drop(former);
+            if !self.owner.is_here() {
+                self.owner.elsewhere("what is under way on this file")?;
+            }
+            if !own {
+                self.wake_by(cx.waker());
+            }
             return Poll::Pending;
         }
         let Place::Ended(done) = table.leave(self.number) else {
@@ -150,7 +163,21 @@ impl Future for Operation {
         };
         drop(table);
         self.ended = true;
-        Poll::Ready(done)
+        Poll::Ready(Ok(done))
+    }
+}
+
+impl Operation {
+    /// Has another one woken. Clone and drop of a waker may run code of others: nothing is borrowed then.
+    fn wake_by(&self, waker: &Waker) {
+        let fresh = waker.clone();
+        let mut table = self.owner.operations.borrow_mut();
+        let former = match &mut table.places[self.number] {
+            Place::Waiting(known) => known.replace(fresh),
+            _ => Some(fresh),
+        };
+        drop(table);
+        drop(former);
     }
 }
 

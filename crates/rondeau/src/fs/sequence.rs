@@ -37,7 +37,7 @@ enum Left {
 
 impl State {
     /// Begins an operation and waits for it, with it kept here meanwhile.
-    async fn carry_out(&mut self, op: Op) -> Done {
+    async fn carry_out(&mut self, op: Op) -> io::Result<Done> {
         let reads = matches!(op, Op::Read { .. });
         let operation = Operation::begin(op);
         let left = self.left.insert(if reads {
@@ -46,15 +46,15 @@ impl State {
             Left::Write(operation)
         });
         let (Left::Read(operation) | Left::Write(operation)) = left;
-        let done = operation.await;
+        let done = operation.await?;
         self.left = None;
-        done
+        Ok(done)
     }
 
     /// Waits for what an earlier future has begun and not waited for.
     async fn settle(&mut self) -> io::Result<()> {
         if let Some(Left::Read(operation) | Left::Write(operation)) = &mut self.left {
-            let done = operation.await;
+            let done = operation.await?;
             let wrote = matches!(self.left, Some(Left::Write(_)));
             self.left = None;
             if wrote {
@@ -126,7 +126,7 @@ impl Sequence {
             buf: buffer,
             offset: state.position,
         };
-        let done = state.carry_out(op).await;
+        let done = state.carry_out(op).await?;
         state.moved(&done)?;
         Ok(done.into_vec().unwrap_or_default())
     }
@@ -142,14 +142,15 @@ impl Sequence {
                 buf: rest,
                 offset: state.position,
             };
-            let done = state.carry_out(op).await;
+            let done = state.carry_out(op).await?;
             let count = state.moved(&done)?;
             if count == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
-            let mut written = done.into_vec().unwrap_or_default();
-            written.drain(..count);
-            rest = Buf::from(written);
+            let Some(written) = done.buf else {
+                return Ok(()); // never: a write gives its buffer back
+            };
+            rest = written.behind(count);
         }
         Ok(())
     }

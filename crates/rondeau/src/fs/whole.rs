@@ -49,6 +49,6 @@ pub async fn write_atomic(path: impl AsRef<Path>, bytes: impl Into<Vec<u8>>) -> 
         mode: None,
     };
     let op = work::write_atomic_owned(c_path(path.as_ref())?, bytes.into(), how);
-    Operation::begin(op).await.result?;
+    Operation::begin(op).await?.result?;
     Ok(())
 }

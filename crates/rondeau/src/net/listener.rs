@@ -11,6 +11,7 @@ use super::address::inet;
 use super::address::{self, Address};
 use super::socket::Socket;
 use super::stream::TcpStream;
+use crate::budget;
 
 /// How many connections the kernel completes ahead of `accept`; it caps the number at `net.core.somaxconn`.
 const BACKLOG: i32 = 1024;
@@ -53,7 +54,12 @@ impl TcpListener {
         let call = |fd| loop {
             match sys::accept(fd) {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                outcome => return outcome,
+                outcome => {
+                    if outcome.is_ok() {
+                        budget::spend(budget::CONNECTION);
+                    }
+                    return outcome;
+                }
             }
         };
         let (fd, peer) = self.0.call(self.0.reading(), call).await?;

@@ -5,11 +5,12 @@
 //! said is kept until a call would block. So a connection costs one `epoll_ctl` in its life, and a read that follows
 //! an event no second look at the kernel. A read or write that moves fewer bytes than it could has emptied (or filled)
 //! the kernel's buffer: the next one waits without trying. Not so once the peer has closed, because its end of file
-//! was announced already and no further edge would come.
+//! was announced already and no further edge would come; nor behind an urgent mark, at which the kernel ends a read
+//! (`tcp(7)`) although more is there.
 //!
 //! Rejected: re-arming with EPOLLONESHOT (one more system call a wait); level-triggered interest changes (two).
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -19,20 +20,30 @@ use std::task::{Context, Poll, Waker};
 
 use rondeau_driver::{Interest, Readiness};
 
-use crate::line::{Line, Ticket};
+use crate::budget;
+use crate::line::{self, Line, Ticket};
 use crate::looper::{self, Loop};
+use crate::task::waker::is_ours;
 
 /// One direction of a socket.
 pub(crate) struct Direction {
     /// A call may succeed. Begins true: trying costs less than waiting for the first event.
     ready: Cell<bool>,
-    /// It stays ready: the peer has closed, or there is an error to collect.
-    ended: Cell<bool>,
+    /// Why it stays ready after a call that moved less than it could: `ENDED`, `MARKED`.
+    stays: Cell<u8>,
     /// Who waits; nearly always one task.
     waiter: Cell<Option<Waker>>,
+    /// Who polled by hand last. Apart from the others: a poll that is given up takes nobody's place.
+    #[cfg(any(feature = "futures-io", feature = "tokio-io"))]
+    polled: Cell<Option<Waker>>,
     /// Further ones. Made when there is a second one: an idle connection keeps 112 bytes less without.
     others: RefCell<Option<Box<Line<(), ()>>>>,
 }
+
+/// The peer has closed, or there is an error to collect.
+const ENDED: u8 = 1;
+/// There is an urgent mark, which ends a read before the bytes behind it.
+const MARKED: u8 = 2;
 
 /// What is known of a socket's readiness. The loop's table and the socket share it.
 pub(crate) struct Ready {
@@ -44,8 +55,10 @@ impl Direction {
     fn new(ready: bool) -> Self {
         Direction {
             ready: Cell::new(ready),
-            ended: Cell::new(false),
+            stays: Cell::new(0),
             waiter: Cell::new(None),
+            #[cfg(any(feature = "futures-io", feature = "tokio-io"))]
+            polled: Cell::new(None),
             others: RefCell::default(),
         }
     }
@@ -58,13 +71,17 @@ impl Direction {
     /// The call would have blocked, or moved less than it could.
     #[inline]
     pub(crate) fn exhausted(&self) {
-        self.ready.set(self.ended.get());
+        self.ready.set(self.stays.get() != 0);
     }
 
     #[inline]
     fn announce(&self) {
         self.ready.set(true);
         if let Some(waker) = self.waiter.take() {
+            waker.wake();
+        }
+        #[cfg(any(feature = "futures-io", feature = "tokio-io"))]
+        if let Some(waker) = self.polled.take() {
             waker.wake();
         }
         while let Some(waker) = self.serve_another() {
@@ -80,32 +97,66 @@ impl Direction {
 
     /// Gives up a place among the further waiters.
     fn leave(&self, ticket: Ticket) {
+        let left = self
+            .others
+            .borrow_mut()
+            .as_mut()
+            .map(|others| others.leave(ticket));
+        drop(left);
+    }
+
+    /// The further waiters.
+    fn others(&self) -> RefMut<'_, Line<(), ()>> {
+        RefMut::map(self.others.borrow_mut(), |others| {
+            &mut **others.get_or_insert_default()
+        })
+    }
+
+    /// Takes out who waits.
+    fn give_back(&self, wakers: &mut Vec<Waker>) {
+        wakers.extend(self.waiter.take());
+        #[cfg(any(feature = "futures-io", feature = "tokio-io"))]
+        wakers.extend(self.polled.take());
         if let Some(others) = self.others.borrow_mut().as_mut() {
-            others.leave(ticket);
+            others.give_back(wakers);
         }
+    }
+
+    /// Notes who polled by hand.
+    #[cfg(any(feature = "futures-io", feature = "tokio-io"))]
+    fn wait_polled(&self, waker: &Waker) {
+        let known = self.polled.take();
+        if known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            return self.polled.set(known);
+        }
+        let fresh = waker.clone();
+        let unneeded = self.polled.replace(Some(fresh));
+        drop((known, unneeded));
     }
 
     /// Notes who is to be woken. The one place for it is usually free or the caller's own.
     #[inline]
     fn wait(&self, waker: &Waker, ticket: &mut Option<Ticket>) {
-        if let (Some(ticket), Some(others)) = (&ticket, self.others.borrow_mut().as_mut()) {
-            if others.collect(ticket, waker).is_none() {
+        if let Some(held) = ticket {
+            if line::collect(|| self.others(), held, waker).is_none() {
                 return;
             }
+            *ticket = None;
         }
-        *ticket = None;
         match self.waiter.take() {
-            None => self.waiter.set(Some(waker.clone())),
-            Some(known) => {
-                if !known.will_wake(waker) {
-                    *ticket = Some(
-                        self.others
-                            .borrow_mut()
-                            .get_or_insert_default()
-                            .join(waker, ()),
-                    );
+            None if is_ours(waker) => self.waiter.set(Some(waker.clone())),
+            Some(known) if known.will_wake(waker) => self.waiter.set(Some(known)),
+            known => {
+                self.waiter.set(known);
+                // Cloned with nothing taken or borrowed: that may run code of others.
+                let fresh = waker.clone();
+                match self.waiter.take() {
+                    None => self.waiter.set(Some(fresh)),
+                    known => {
+                        self.waiter.set(known);
+                        *ticket = Some(self.others().join(fresh, ()));
+                    }
                 }
-                self.waiter.set(Some(known));
             }
         }
     }
@@ -123,11 +174,14 @@ impl Ready {
     /// An event came.
     #[inline]
     pub(crate) fn report(&self, readiness: Readiness) {
-        if readiness.read_closed() {
-            self.read.ended.set(true);
-        }
+        let ended = if readiness.read_closed() { ENDED } else { 0 };
+        let marked = if readiness.urgent() { MARKED } else { 0 };
+        // A mark that a later report does not name is passed; the end stays.
+        self.read
+            .stays
+            .set(self.read.stays.get() & ENDED | ended | marked);
         if readiness.hangup() || readiness.error() {
-            self.write.ended.set(true);
+            self.write.stays.set(ENDED);
         }
         if readiness.readable() {
             self.read.announce();
@@ -135,6 +189,12 @@ impl Ready {
         if readiness.writable() {
             self.write.announce();
         }
+    }
+
+    /// Takes out who waits: the loop ends.
+    pub(crate) fn give_back(&self, wakers: &mut Vec<Waker>) {
+        self.read.give_back(wakers);
+        self.write.give_back(wakers);
     }
 }
 
@@ -156,7 +216,7 @@ impl Socket {
         }
         let ready = Rc::new(Ready::new(!connecting));
         let token = owner.sockets.borrow_mut().insert(Rc::clone(&ready));
-        let interest = Interest::READ | Interest::WRITE | Interest::EDGE;
+        let interest = Interest::READ | Interest::WRITE | Interest::URGENT | Interest::EDGE;
         let added = owner.driver.borrow().add(fd.as_raw_fd(), interest, token);
         if let Err(error) = added {
             owner.sockets.borrow_mut().remove(token);
@@ -184,7 +244,7 @@ impl Socket {
     }
 
     /// Tries `call` now and whenever the socket gets ready, until it does not block. One waiter a direction is woken
-    /// through here, the last one that polled; for the traits that are polled by hand.
+    /// through here, the last one that polled, beside those of [`call`](Self::call); for the traits that are polled by hand.
     #[cfg(any(feature = "futures-io", feature = "tokio-io"))]
     pub(crate) fn poll_call<T>(
         &self,
@@ -192,14 +252,33 @@ impl Socket {
         cx: &mut Context<'_>,
         call: impl FnMut(RawFd) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
+        if let Some(not_now) = self.look_first(cx) {
+            return not_now;
+        }
         match self.attempt(direction, call) {
             Some(outcome) => Poll::Ready(outcome),
             None => {
-                let former = direction.waiter.replace(Some(cx.waker().clone()));
-                drop(former);
+                direction.wait_polled(cx.waker());
                 Poll::Pending
             }
         }
+    }
+
+    /// What keeps a call from being tried here and now: another loop, or a budget that is used up.
+    #[inline]
+    fn look_first<T>(&self, cx: &mut Context<'_>) -> Option<Poll<io::Result<T>>> {
+        if self.owner.is_here() && budget::is_left() {
+            return None;
+        }
+        self.not_now(cx)
+    }
+
+    #[cold]
+    fn not_now<T>(&self, cx: &mut Context<'_>) -> Option<Poll<io::Result<T>>> {
+        if let Err(error) = self.owner.elsewhere("this socket") {
+            return Some(Poll::Ready(Err(error)));
+        }
+        budget::poll(cx).is_pending().then_some(Poll::Pending)
     }
 
     /// As long as the direction is ready, tries `call`; `None` when it would block.
@@ -269,6 +348,9 @@ where
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         let this = &mut *self;
+        if let Some(not_now) = this.socket.look_first(cx) {
+            return not_now;
+        }
         match this.socket.attempt(this.direction, &mut this.call) {
             Some(outcome) => Poll::Ready(outcome),
             None => {

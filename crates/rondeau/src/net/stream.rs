@@ -12,6 +12,7 @@ use super::address::inet;
 use super::address::{self, Address};
 use super::socket::Socket;
 use super::split::{ReadHalf, WriteHalf};
+use crate::budget;
 
 /// A TCP connection.
 ///
@@ -80,6 +81,7 @@ impl TcpStream {
     pub(super) fn receive(&self, fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
         let outcome = sys::recv(fd, buffer);
         if let Ok(n) = outcome {
+            budget::spend(budget::of_bytes(n));
             if 0 < n && n < buffer.len() {
                 self.0.reading().exhausted();
             }
@@ -92,6 +94,7 @@ impl TcpStream {
     pub(super) fn transmit(&self, fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
         let outcome = sys::send(fd, bytes);
         if let Ok(n) = outcome {
+            budget::spend(budget::of_bytes(n));
             if n < bytes.len() {
                 self.0.writing().exhausted();
             }
@@ -131,16 +134,11 @@ impl TcpStream {
     /// Those of [`read`](Self::read); what was read before is in `buffer`.
     pub async fn read_to_end(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let start = buffer.len();
+        let mut growing = Growing::new(buffer);
         loop {
-            let filled = buffer.len();
-            buffer.resize(
-                filled.max(start + 8 * 1024) + filled.saturating_sub(start).max(1024),
-                0,
-            );
-            let outcome = self.read(&mut buffer[filled..]).await;
-            buffer.truncate(filled + *outcome.as_ref().unwrap_or(&0));
-            if outcome? == 0 {
-                return Ok(filled - start);
+            match self.read(growing.room()?).await? {
+                0 => return Ok(growing.filled - start),
+                count => growing.filled += count,
             }
         }
     }
@@ -224,6 +222,36 @@ impl TcpStream {
     /// Those of `setsockopt(2)`.
     pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
         sys::set_nodelay(self.0.fd(), on)
+    }
+}
+
+/// A buffer that is read into: zeroed once behind what is filled, and cut there in the end, also where the read is given up.
+struct Growing<'a> {
+    buffer: &'a mut Vec<u8>,
+    filled: usize,
+}
+
+impl<'a> Growing<'a> {
+    fn new(buffer: &'a mut Vec<u8>) -> Self {
+        let filled = buffer.len();
+        Growing { buffer, filled }
+    }
+
+    /// What may be read into next; never empty.
+    fn room(&mut self) -> io::Result<&mut [u8]> {
+        if self.filled == self.buffer.len() {
+            let more = self.filled.clamp(8 * 1024, 1 << 20);
+            self.buffer.try_reserve(more)?;
+            let more = more.max(self.buffer.capacity() - self.filled).min(1 << 20);
+            self.buffer.resize(self.filled + more, 0);
+        }
+        Ok(&mut self.buffer[self.filled..])
+    }
+}
+
+impl Drop for Growing<'_> {
+    fn drop(&mut self) {
+        self.buffer.truncate(self.filled);
     }
 }
 

@@ -2,6 +2,7 @@
 //! closed meanwhile (even in the same batch) finds nothing, although its slot may have a new owner.
 
 use std::rc::Rc;
+use std::task::Waker;
 
 use super::socket::Ready;
 
@@ -33,6 +34,13 @@ impl Table {
         let slot = &mut self.slots[number as usize];
         slot.ready = Some(ready);
         token(number, slot.generation)
+    }
+
+    /// Takes out who waits for any of the sockets: the loop ends, and nobody is woken any more.
+    pub(crate) fn give_back(&self, wakers: &mut Vec<Waker>) {
+        for ready in self.slots.iter().filter_map(|slot| slot.ready.as_ref()) {
+            ready.give_back(wakers);
+        }
     }
 
     #[inline]

@@ -19,6 +19,7 @@ use super::count::Count;
 use super::header::{Header, TaskRef, Vtable};
 use super::state::{CLOSED, HANDLE, SCHEDULED};
 use crate::looper::Loop;
+use crate::panics::drop_quietly;
 
 union Stage<F: Future> {
     future: ManuallyDrop<F>,
@@ -124,13 +125,6 @@ unsafe fn close<F: Future>(
     };
     // SAFETY: the place is empty now and large enough for either.
     unsafe { (*place).outcome = ManuallyDrop::new(outcome) };
-}
-
-/// Drops a value whose destructor may panic; that panic, the second in a row, is left to the panic hook.
-fn drop_quietly<T>(value: T) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        std::mem::forget(payload);
-    }
 }
 
 /// # Safety

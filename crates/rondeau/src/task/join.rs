@@ -8,13 +8,16 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use super::header::{TaskRef, gone};
 use super::state::{FINISHED, HANDLE, TAKEN};
-use crate::report::report_to_stderr;
+use super::waker::is_ours;
+use crate::panics::First;
+use crate::report::{Reporter, report, report_to_stderr};
 
 /// Awaits a spawned task's outcome: `Ok(value)`, or a [`JoinError`] when it was cancelled or panicked.
 ///
@@ -115,12 +118,25 @@ impl<T> Future for JoinHandle<T> {
             return Poll::Ready(self.take());
         }
         // SAFETY: the handle's reference is alive, and this is the loop's thread.
-        let joiner = &unsafe { self.task.header() }.joiner;
-        let waker = match joiner.take() {
-            Some(waker) if waker.will_wake(cx.waker()) => waker,
-            _ => cx.waker().clone(),
-        };
-        joiner.set(Some(waker));
+        let header = unsafe { self.task.header() };
+        // SAFETY: as above.
+        if !unsafe { self.task.is_home() } {
+            // SAFETY: not finished, so the loop lives.
+            unsafe { (*header.owner.load(Ordering::Relaxed)).must_be_here("this task") }
+        }
+        match header.joiner.take() {
+            None if is_ours(cx.waker()) => header.joiner.set(Some(cx.waker().clone())),
+            Some(known) if known.will_wake(cx.waker()) => header.joiner.set(Some(known)),
+            known => {
+                // Both may run code of others, which may end the loop and so the task.
+                let waker = cx.waker().clone();
+                drop(known);
+                if self.is_finished() {
+                    return Poll::Ready(self.take());
+                }
+                header.joiner.set(Some(waker));
+            }
+        }
         Poll::Pending
     }
 }
@@ -130,24 +146,50 @@ impl<T> Drop for JoinHandle<T> {
         // SAFETY: the handle's reference is alive until the last line, and this is the loop's thread.
         unsafe {
             let header = self.task.header();
-            drop(header.joiner.take());
+            let joiner = header.joiner.take();
             let state = header.state.get() & !HANDLE;
+            header.state.set(state);
+            if joiner.is_some() || state & (FINISHED | TAKEN) == FINISHED {
+                self.drop_rest(joiner);
+            } else {
+                self.task.drop_by_handle();
+            }
+        }
+    }
+}
+
+impl<T> JoinHandle<T> {
+    /// The handle's end where something is left: who awaits it, an outcome that nobody took. Code of others runs, which
+    /// may panic; the reference is given up all the same.
+    ///
+    /// # Safety
+    /// `HANDLE` is no longer set, and the handle's reference is given up here.
+    #[cold]
+    unsafe fn drop_rest(&self, joiner: Option<Waker>) {
+        let mut foreign = First::default();
+        foreign.call(|| drop(joiner));
+        // SAFETY: the handle's reference is alive until `drop_by_handle`, and this is the loop's thread. The outcome is
+        // taken once, since `TAKEN` is set.
+        unsafe {
+            let header = self.task.header();
+            let state = header.state.get();
             if state & (FINISHED | TAKEN) == FINISHED {
                 header.state.set(state | TAKEN);
                 if let Some(panic) = (header.vtable.discard)(self.task) {
                     let owner = header.owner.load(Ordering::Relaxed);
-                    // If not gone, the loop lives: it makes its tasks orphans before it goes.
-                    if owner == gone() {
-                        report_to_stderr(&panic)
+                    // If not gone, the loop lives: it makes its tasks orphans before it goes. It may go meanwhile.
+                    let reporter: Reporter = if owner == gone() {
+                        Rc::new(report_to_stderr)
                     } else {
-                        (*owner).report(&panic)
-                    }
+                        Rc::clone(&(*owner).reporter)
+                    };
+                    foreign.call(|| report(&reporter, panic));
+                    foreign.call(|| drop(reporter));
                 }
-            } else {
-                header.state.set(state);
             }
             self.task.drop_by_handle();
         }
+        foreign.resume();
     }
 }
 

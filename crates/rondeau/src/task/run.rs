@@ -13,7 +13,9 @@ use super::cell;
 use super::header::TaskRef;
 use super::state::{CANCELLED, CLOSED, FINISHED, HANDLE, RUNNING, SCHEDULED, TAKEN};
 use super::waker;
+use crate::budget;
 use crate::looper::Loop;
+use crate::report::report;
 
 /// Makes a task of `future` and puts it in the agenda. The caller owns the handle's reference.
 ///
@@ -27,9 +29,14 @@ pub(crate) unsafe fn spawn<F: Future>(owner: &Loop, future: F) -> TaskRef {
     unsafe {
         owner.tasks.link(task);
         if owner.closing.get() {
-            // A destructor spawned while the loop ends: nothing will run any more.
+            // A destructor spawned while the loop ends, or afterwards: nothing will run any more.
             task.header().state.set(HANDLE);
             task.close(owner);
+            if owner.closed.get() {
+                // The others were cut loose already. The handle's reference is there.
+                owner.tasks.unlink(task);
+                task.orphan(owner);
+            }
         } else {
             owner.schedule(task);
         }
@@ -97,6 +104,7 @@ impl TaskRef {
             return unsafe { self.close(owner) };
         }
         header.state.set(state & !SCHEDULED | RUNNING);
+        budget::refill();
         // The waker that the poll borrows: it counts no reference, since the loop's own outlives the poll.
         // SAFETY: the table is the one for task pointers; `ManuallyDrop` keeps its reference from being given up.
         let lent = ManuallyDrop::new(unsafe { Waker::new(self.into_raw(), &waker::TABLE) });
@@ -150,7 +158,7 @@ impl TaskRef {
             // SAFETY: as above.
             unsafe { self.drop_at_home() };
             if let Some(panic) = panic {
-                owner.report(&panic);
+                report(&owner.reporter, panic);
             }
         }
     }

@@ -1,12 +1,19 @@
 //! The table of a task's waker. It may be used on any thread: at home it is a plain push to the agenda, elsewhere the
 //! wake goes through the mailbox (`refs.rs` tells how the references are counted).
 
-use std::task::{RawWaker, RawWakerVTable};
+use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use super::header::TaskRef;
 use crate::mailbox::Mail;
 
 pub(crate) static TABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop);
+
+/// Whether it is the waker of a task of ours: its clone, its drop and its wake run no code of others, so that they may
+/// happen while something is borrowed.
+#[inline]
+pub(crate) fn is_ours(waker: &Waker) -> bool {
+    std::ptr::eq(waker.vtable(), &TABLE)
+}
 
 /// # Safety
 /// As all four: called by `Waker` with data made by `TaskRef::into_raw` that stands for a counted reference.
