@@ -15,6 +15,7 @@ pub mod holder;
 pub mod instance;
 pub mod names;
 pub mod owned;
+pub mod recursion;
 pub mod sent;
 pub mod slot;
 pub mod source;

@@ -1,7 +1,7 @@
 //! Cancelling a task. Called by `cancel()` and by a task that waits for another.
 
 use super::cell::TaskRef;
-use crate::ffi::{Python, Raised, names::names, owned::Owned};
+use crate::ffi::{Python, Raised, names::names, owned::Owned, recursion::deeper};
 use crate::future::cell::State;
 use crate::future::layout::layout;
 use crate::future::outcome;
@@ -43,10 +43,10 @@ pub unsafe fn cancel_object(object: &Owned, message: *mut ffi::PyObject) -> Pyth
     unsafe {
         if let Some(future) = layout().exact(object.as_ptr()) {
             if ffi::Py_TYPE(object.as_ptr()) == layout().task {
-                return cancel(TaskRef::of(object.as_ptr()), message);
+                return deeper(|| cancel(TaskRef::of(object.as_ptr()), message));
             }
             if gather::is_outer(object.as_ptr()) {
-                return gather::cancel(object.as_ptr(), message);
+                return deeper(|| gather::cancel(object.as_ptr(), message));
             }
             return outcome::cancel(future, message);
         }
