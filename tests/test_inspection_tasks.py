@@ -1,6 +1,8 @@
 """`ps`: each task with its state, its stack, and on what it waits; with asyncio's names and with Rondeau's."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -575,3 +577,67 @@ def test_a_descriptor_and_a_thread_less_once_the_last_loop_is_closed():
     second.close()
     assert door not in threads()
     assert descriptors() == before[0]
+
+
+MADE_FOR_THE_CALL = """
+import asyncio, gc, os, subprocess, sys
+import rondeau
+
+class Fake:
+    _state = "PENDING"
+    def __init__(self, loop):
+        self.loop = loop
+    def get_loop(self):
+        return self.loop
+    def get_name(self):
+        raise LookupError("no name")
+    def done(self):
+        return False
+    @property
+    def _loop(self):
+        return self.loop
+    @property
+    def _fut_waiter(self):
+        return Waiter()
+    @property
+    def _num_cancels_requested(self):
+        return "many"
+    @property
+    def _coro(self):
+        def rest():
+            yield [object() for _ in range(50)]
+        def generator():
+            yield from rest()
+        made = generator()
+        next(made)
+        return made
+
+class Waiter:
+    @property
+    def _state(self):
+        return "".join(["PEND", "ING"])
+    def __init__(self):
+        self.junk = bytearray(100)
+
+async def main():
+    fakes = [Fake(asyncio.get_running_loop()) for _ in range(200)]
+    for fake in fakes:
+        asyncio._register_task(fake)
+    for command in ("ps", "pstree", "ps"):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "rondeau", command, str(os.getpid()), stdout=-1, stderr=-2)
+        output, _ = await process.communicate()
+        assert process.returncode == 0, output
+        assert b"in generator" in output or b"generator" in output, output
+    print("answered")
+
+rondeau.run(main())
+"""
+
+
+def test_what_a_task_of_another_kind_makes_for_the_call_is_kept_while_it_is_read():
+    environment = {**os.environ, "PYTHONMALLOC": "debug"}
+    done = subprocess.run(
+        [sys.executable, "-c", MADE_FOR_THE_CALL], env=environment, capture_output=True, text=True, timeout=50, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "answered\n"), done.stderr

@@ -25,12 +25,12 @@ pub fn numbers() -> HashMap<usize, u64> {
         .collect()
 }
 
-/// What is read of one task. Borrowed from it.
+/// What is read of one task.
 pub struct Task {
-    /// What it waits for; NULL for nothing.
-    pub waiter: *mut ffi::PyObject,
+    /// What it waits for.
+    pub waiter: Option<Owned>,
     /// Its coroutine.
-    pub coro: *mut ffi::PyObject,
+    pub coro: Owned,
     /// Its loop's number; 0 where the loop is not known.
     pub loop_: u64,
     /// Requests to cancel it.
@@ -52,9 +52,8 @@ unsafe fn is_parents(loop_: *mut ffi::PyObject) -> bool {
 /// # Safety
 /// The task lives and the GIL is held.
 pub unsafe fn read(object: *mut ffi::PyObject, numbers: &HashMap<usize, u64>) -> Option<Task> {
-    // SAFETY: the caller has a live task; what attributes return is kept by it.
+    // SAFETY: the caller has a live task.
     unsafe {
-        let borrowed = |name| attribute(object, name).map(|found| found.as_ptr());
         if ffi::PyObject_TypeCheck(object, layout().task) != 0 {
             let task = TaskRef::of(object);
             let cell = task.cell();
@@ -65,25 +64,23 @@ pub unsafe fn read(object: *mut ffi::PyObject, numbers: &HashMap<usize, u64>) ->
                 return None;
             }
             return Some(Task {
-                waiter: cell.waiter,
-                coro: *task.coro(),
+                waiter: (!cell.waiter.is_null()).then(|| Owned::from_borrowed(cell.waiter)),
+                coro: Owned::from_borrowed(*task.coro()),
                 loop_: numbers.get(&cell.future.loop_.addr()).copied().unwrap_or(0),
                 cancels: cell.cancels + u32::from(cell.must_cancel && cell.cancels == 0),
             });
         }
         let none = ffi::Py_None();
-        let coro = borrowed(c"_coro").filter(|coro| *coro != none)?;
-        if borrowed(c"_state").is_some_and(|state| text_of(state) != "PENDING") {
+        let coro = attribute(object, c"_coro").filter(|coro| coro.as_ptr() != none)?;
+        if attribute(object, c"_state").is_some_and(|state| text_of(state.as_ptr()) != "PENDING") {
             return None;
         }
-        let waiter = borrowed(c"_fut_waiter").filter(|waiter| *waiter != none);
-        let cancels = match attribute(object, c"_num_cancels_requested") {
-            Some(number) => ffi::PyLong_AsLong(number.as_ptr()).max(0) as u32,
-            None => 0,
-        };
-        let loop_ = borrowed(c"_loop").map_or(0, |loop_| loop_.addr());
+        let waiter = attribute(object, c"_fut_waiter").filter(|waiter| waiter.as_ptr() != none);
+        let cancels = integer(object, c"_num_cancels_requested").unwrap_or(0);
+        let cancels = u32::try_from(cancels.max(0)).unwrap_or(u32::MAX);
+        let loop_ = attribute(object, c"_loop").map_or(0, |loop_| loop_.as_ptr().addr());
         Some(Task {
-            waiter: waiter.unwrap_or(std::ptr::null_mut()),
+            waiter,
             coro,
             loop_: numbers.get(&loop_).copied().unwrap_or(0),
             cancels,
@@ -105,7 +102,10 @@ unsafe fn name(object: *mut ffi::PyObject) -> String {
             return text_of(name);
         }
         attribute(object, c"get_name")
-            .and_then(|get| Owned::new(ffi::PyObject_CallNoArgs(get.as_ptr())).ok())
+            .and_then(|get| {
+                let name = Owned::new(ffi::PyObject_CallNoArgs(get.as_ptr()));
+                name.inspect_err(|_| ffi::PyErr_Clear()).ok()
+            })
             .map_or_else(|| "?".to_owned(), |name| text_of(name.as_ptr()))
     }
 }
@@ -160,20 +160,19 @@ impl Answer {
         // SAFETY: the caller has a live task and keeps the GIL.
         unsafe {
             let task = read(object, &self.numbers)?;
-            let mut found = chain::follow(&mut self.tables, task.coro);
-            let waits = !task.waiter.is_null() && !is_done(task.waiter);
+            let mut found = chain::follow(&mut self.tables, task.coro.as_ptr());
+            let waiter = task.waiter.as_ref().map(Owned::as_ptr);
+            let waiter = waiter.filter(|waiter| !is_done(*waiter));
             let state = match () {
                 () if found.running => "running",
-                () if waits => "waiting",
+                () if waiter.is_some() => "waiting",
                 () if found.fresh => "new",
                 () => "ready",
             };
-            let wait = if waits {
+            let wait = waiter.map(|waiter| {
                 let known = found.whole.take().or_else(|| found.inner.take());
-                Some(known.unwrap_or_else(|| waits::of_future(task.waiter)))
-            } else {
-                None
-            };
+                known.unwrap_or_else(|| waits::of_future(waiter))
+            });
             let out = &mut self.tasks;
             if !out.is_empty() {
                 out.push(',');

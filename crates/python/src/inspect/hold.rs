@@ -4,9 +4,10 @@
 //! loop never waits longer for the walk than for another Python thread (`sys.getswitchinterval()`, 5 ms).
 //!
 //! Invariants: within a slice no Python code runs, so what was read belongs together; the collector is off, so that no finalizer of the program runs in
-//! this thread. Between slices nothing is borrowed and no strong reference to an object of the program is kept.
+//! this thread. Between slices nothing is borrowed and no strong reference to an object of the program is kept. Only a task or a lock of a class of the
+//! program's own, whose attributes are properties, runs Python code; what it answers with is kept until then (`fresh`).
 
-use super::desk;
+use super::{desk, fresh};
 use pyo3_ffi as ffi;
 use rondeau_driver::clock;
 use std::ffi::c_int;
@@ -73,6 +74,8 @@ impl Hold {
     }
 
     unsafe fn end(&mut self) {
+        // SAFETY: the GIL is held, and nothing is borrowed.
+        unsafe { fresh::let_go() };
         self.held.longest = self.held.longest.max(clock::monotonic() - self.since);
         if self.collector != 0 {
             // SAFETY: the GIL is held.

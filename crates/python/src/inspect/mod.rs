@@ -14,6 +14,7 @@ mod answer;
 mod chain;
 mod desk;
 mod figures;
+mod fresh;
 mod hold;
 mod json;
 mod known;

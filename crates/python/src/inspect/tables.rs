@@ -3,7 +3,7 @@
 //! Filled by the chain, written at the answer's end. A code object is held while the walk lasts, so that its address means it; letting it
 //! go runs no code of the program.
 
-use super::{json, known::Known};
+use super::{fresh, json, known::Known};
 use crate::ffi::{compat, owned::Owned};
 use pyo3_ffi as ffi;
 use std::collections::HashMap;
@@ -76,7 +76,10 @@ pub unsafe fn attribute(object: *mut ffi::PyObject, name: &CStr) -> Option<Owned
     // SAFETY: the caller's contract.
     unsafe {
         match Owned::new(ffi::PyObject_GetAttrString(object, name.as_ptr())) {
-            Ok(found) => Some(found),
+            Ok(found) => {
+                fresh::keep(&found);
+                Some(found)
+            }
             Err(_) => {
                 ffi::PyErr_Clear();
                 None
@@ -93,7 +96,10 @@ pub unsafe fn get(object: *mut ffi::PyObject, name: *mut ffi::PyObject) -> Optio
     // SAFETY: the caller's contract.
     unsafe {
         match Owned::new(ffi::PyObject_GetAttr(object, name)) {
-            Ok(found) => Some(found),
+            Ok(found) => {
+                fresh::keep(&found);
+                Some(found)
+            }
             Err(_) => {
                 ffi::PyErr_Clear();
                 None

@@ -13,7 +13,7 @@ use super::hold::{Hold, Stopped};
 use super::references::{References, weak_count};
 use super::tables::referents;
 use super::{chain, json, tasks};
-use crate::ffi::suspended;
+use crate::ffi::{owned::Owned, suspended};
 use pyo3_ffi as ffi;
 use rondeau_driver::porter::Guest;
 use std::collections::{HashMap, HashSet};
@@ -101,7 +101,7 @@ unsafe fn some(hold: &mut Hold, wanted: &[usize], objects: &[usize]) -> Result<A
                 return;
             };
             let held = found.links.iter().flat_map(|link| referents(*link));
-            for object in held.chain([read.waiter]) {
+            for object in held.chain(read.waiter.as_ref().map(Owned::as_ptr)) {
                 references.see(object);
             }
         })?;
@@ -127,10 +127,9 @@ unsafe fn top(hold: &mut Hold) -> Result<Answer, Stopped> {
         let mut counts: HashMap<(u64, &'static str), u64> = HashMap::new();
         tasks::each(hold, |object| {
             if let Some(task) = read(object, &numbers) {
-                let waits = !task.waiter.is_null() && !is_done(task.waiter);
-                let state = if waits {
+                let state = if task.waiter.is_some_and(|waiter| !is_done(waiter.as_ptr())) {
                     "waiting"
-                } else if chain::is_running(task.coro) {
+                } else if chain::is_running(task.coro.as_ptr()) {
                     "running"
                 } else {
                     "ready"
