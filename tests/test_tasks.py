@@ -4,7 +4,9 @@ import asyncio
 import contextvars
 import gc
 import io
+import subprocess
 import sys
+import textwrap
 import types
 import weakref
 from collections.abc import Coroutine
@@ -827,3 +829,51 @@ def test_group_wait_and_timeouts(compare):
         note(await asyncio.gather(outer, shielded, return_exceptions=True))
 
     compare(body)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 15), reason="Python 3.15 refuses a second __init__")
+def test_a_future_that_is_made_anew_knows_nobody_who_waited(run):
+    async def waits(future):
+        await future
+
+    async def main():
+        future = asyncio.get_running_loop().create_future()
+        task = asyncio.get_running_loop().create_task(waits(future))
+        await asyncio.sleep(0)
+        future.__init__(loop=asyncio.get_running_loop())
+        assert not getattr(future, "_asyncio_awaited_by", None)
+        task._log_destroy_pending = False
+        task.cancel()
+        return weakref.ref(task)
+
+    task = run(main())
+    assert task() is None
+
+
+def test_a_task_may_be_taken_out_of_the_list(run):
+    async def main():
+        me = asyncio.current_task()
+        assert me in asyncio.all_tasks()
+        asyncio._unregister_task(me)
+        assert me not in asyncio.all_tasks()
+        asyncio._unregister_task(me)
+        asyncio._register_task(me)
+        assert me in asyncio.all_tasks()
+
+    run(main())
+
+
+def test_an_open_loop_at_the_interpreters_end_only_warns():
+    program = """
+        import asyncio, warnings
+        import rondeau
+        loop = rondeau.new_event_loop()
+        loop.call_soon(print)
+        loop.call_later(10, print)
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.call_soon(print)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -141,6 +141,8 @@ class Running(Connections):
 
     @property
     def _ready(self) -> Any:
+        if self.is_closed():
+            return []  # Also of a loop that closes at the interpreter's end, where nothing can be imported.
         from ._queues import Ready
 
         return Ready(self)
@@ -152,6 +154,8 @@ class Running(Connections):
 
     @property
     def _scheduled(self) -> Any:
+        if self.is_closed():
+            return []
         scheduled = self._shown() if self._shown is not None else None
         if scheduled is None:
             from ._queues import Scheduled

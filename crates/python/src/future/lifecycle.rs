@@ -11,6 +11,7 @@ use super::outcome::ensure_alive;
 use super::{Purpose, soon};
 use crate::ffi::{Python, Raised, args::raise, compat, names::names, owned::Owned, types};
 use crate::native_loop::Loop;
+use crate::task::awaited_by;
 use pyo3_ffi as ffi;
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -133,6 +134,7 @@ pub unsafe fn init(future: FutureRef, loop_: *mut ffi::PyObject) -> Python<()> {
                 );
                 return Err(Raised);
             }
+            awaited_by::forget(future.object())?;
             reset(future);
         }
         let loop_ = if loop_.is_null() || loop_ == ffi::Py_None() {

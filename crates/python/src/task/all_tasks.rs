@@ -3,9 +3,11 @@
 //! Called once, at import. asyncio's own set object gets a subclass as its class: adding each task to it costs 525 ns, this
 //! costs nothing until somebody asks.
 
+use super::cell::TaskRef;
 use super::registry::list;
 use crate::door::{attribute, import};
 use crate::ffi::{Python, Raised, answer, owned::Owned, source, types};
+use crate::future::layout::layout;
 use pyo3_ffi as ffi;
 use std::ffi::CStr;
 
@@ -23,6 +25,10 @@ class WeakSet(_WeakSet):
     def __len__(self):
         return len(_native_tasks()) + _WeakSet.__len__(self)
 
+    def discard(self, task):
+        _native_forget(task)
+        _WeakSet.discard(self, task)
+
     def __contains__(self, task):
         return _WeakSet.__contains__(self, task) or any(task is native for native in _native_tasks())
 ";
@@ -32,6 +38,20 @@ unsafe extern "C" fn native_tasks(
     _: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     answer::object(all())
+}
+
+/// What `asyncio._unregister_task` does, by way of the set's `discard`.
+unsafe extern "C" fn native_forget(
+    _: *mut ffi::PyObject,
+    task: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: the type is checked before the layout is relied on.
+    unsafe {
+        if ffi::PyObject_TypeCheck(task, layout().task) != 0 {
+            list::unlink(TaskRef::of(task));
+        }
+    }
+    answer::none(Ok(()))
 }
 
 fn all() -> Python<Owned> {
@@ -63,8 +83,18 @@ pub fn join() -> Python<()> {
             c"All native tasks.",
         )]);
         let function = Owned::new(ffi::PyCFunction_New(method.cast(), std::ptr::null_mut()))?;
+        let method = types::table([types::one(
+            c"_native_forget",
+            native_forget,
+            c"Take a native task out of the list.",
+        )]);
+        let forget = Owned::new(ffi::PyCFunction_New(method.cast(), std::ptr::null_mut()))?;
         let name = Owned::new(ffi::PyUnicode_FromString(c"rondeau._core".as_ptr()))?;
-        for (key, value) in [(c"_native_tasks", &function), (c"__name__", &name)] {
+        for (key, value) in [
+            (c"_native_tasks", &function),
+            (c"_native_forget", &forget),
+            (c"__name__", &name),
+        ] {
             if ffi::PyDict_SetItemString(namespace.as_ptr(), key.as_ptr(), value.as_ptr()) != 0 {
                 return Err(Raised);
             }

@@ -34,6 +34,31 @@ pub unsafe fn add(future: *mut ffi::PyObject, task: *mut ffi::PyObject) -> Pytho
     }
 }
 
+/// Takes all edges back: a future is made anew.
+///
+/// # Safety
+/// It lives.
+pub unsafe fn forget(future: *mut ffi::PyObject) -> Python<()> {
+    if !compat::TASKS_IN_THREAD_STATE {
+        return Ok(());
+    }
+    // SAFETY: the base's getter returns None, or a frozenset that keeps the tasks.
+    unsafe {
+        let tasks = Owned::new(ffi::PyObject_GetAttrString(
+            future,
+            c"_asyncio_awaited_by".as_ptr(),
+        ))?;
+        if tasks.as_ptr() == ffi::Py_None() {
+            return Ok(());
+        }
+        let tasks = Owned::new(ffi::PySequence_Tuple(tasks.as_ptr()))?;
+        for index in 0..ffi::PyTuple_GET_SIZE(tasks.as_ptr()) {
+            discard(future, ffi::PyTuple_GET_ITEM(tasks.as_ptr(), index))?;
+        }
+        Ok(())
+    }
+}
+
 /// Takes the edge back.
 ///
 /// # Safety
