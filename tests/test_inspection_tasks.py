@@ -643,3 +643,70 @@ def test_what_a_task_of_another_kind_makes_for_the_call_is_kept_while_it_is_read
         [sys.executable, "-c", MADE_FOR_THE_CALL], env=environment, capture_output=True, text=True, timeout=50, check=False
     )
     assert (done.returncode, done.stdout) == (0, "answered\n"), done.stderr
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="CPython shows nobody the tasks of another kind")
+def test_a_task_of_another_kind_that_makes_what_it_is_asked_for(names):
+    """Its attributes are code of the program's: what they give lives for the look only, or takes back what was found."""
+    body = """
+        loop = asyncio.get_running_loop()
+
+        class Waiter:
+            _state = "PENDING"
+
+        class Lock:
+            pass
+
+        class Timeout:
+            async def __aenter__(self):
+                return self
+            async def __aexit__(self, *error):
+                pass
+            @property
+            def _when(self):
+                locks.clear()
+                return loop.time() + 100
+
+        locks = [Lock()]
+
+        async def within():
+            async with Timeout():
+                await loop.create_future()
+
+        def generator():
+            yield [object() for _ in range(50)]
+
+        class Other:
+            _state = "PENDING"
+            last = None
+            def get_loop(self):
+                return loop
+            def get_name(self):
+                raise ValueError
+            def done(self):
+                return False
+            _loop = property(lambda self: loop)
+            @property
+            def _fut_waiter(self):
+                self.last = Waiter()
+                return self.last
+            @property
+            def _coro(self):
+                made = generator()
+                next(made)
+                return made
+
+        others = [Other() for _ in range(200)]
+        for other in others:
+            asyncio._register_task(other)
+        task = aio.create_task(within(), name="within")
+        await asyncio.sleep(0)
+        ready()
+        await task
+    """
+    with program(body, names, PYTHONMALLOC="debug") as child:
+        for _ in range(5):
+            snapshot = look(child)
+            assert sum(task.name == "?" for task in snapshot.tasks) == 200
+            assert {wait_of(snapshot, name).kind for name in ("?", "within")} == {"future"}
+            assert child.poll() is None

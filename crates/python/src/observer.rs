@@ -7,8 +7,15 @@
 //!
 //! Rejected: an object that holds the pair (25 ns a child); a queue of children in each observer (the order on the agenda does it).
 
-use crate::ffi::{Python, Raised, compat, names::names, owned::Owned};
-use crate::future::cell::FutureRef;
+use crate::ffi::{
+    Python, Raised,
+    args::{raise, raise_type_error},
+    compat,
+    names::names,
+    owned::Owned,
+};
+use crate::future::cell::{FutureRef, State};
+use crate::future::door::door;
 use crate::future::layout::layout;
 use crate::native_loop::Loop;
 use crate::ready::Ready;
@@ -79,6 +86,23 @@ unsafe fn told(observer: Owned, child: *mut ffi::PyObject) -> Python<()> {
         }
         debug_assert!(kind == coroutine::kind());
         coroutine::CoroRef::of(observer.as_ptr()).notify(child)
+    }
+}
+
+/// A program that calls an observer's method itself must name what the loop would have named: a native future that is done.
+///
+/// # Safety
+/// The object lives.
+pub unsafe fn check_done(child: *mut ffi::PyObject) -> Python<()> {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let Some(future) = layout().exact(child) else {
+            return Err(raise_type_error("a native future is required"));
+        };
+        if future.cell().state == State::Pending {
+            return Err(raise(door().invalid_state, "Exception is not set."));
+        }
+        Ok(())
     }
 }
 

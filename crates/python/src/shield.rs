@@ -6,6 +6,7 @@
 use crate::ffi::{
     Python, Raised, answer,
     args::Args,
+    args::raise,
     compat,
     gil::GilCell,
     holder::{self, Holder},
@@ -14,8 +15,10 @@ use crate::ffi::{
 };
 use crate::future::callbacks;
 use crate::future::cell::{Entry, FutureRef, State};
+use crate::future::door::door;
 use crate::future::layout::layout;
 use crate::future::{self, Purpose, outcome};
+use crate::observer;
 use crate::stand_in::{self, StandIn};
 use crate::task::{awaited_by, current, request::Request};
 use crate::{gather, running};
@@ -162,6 +165,8 @@ pub unsafe fn side_done(object: *mut ffi::PyObject, side: *mut ffi::PyObject) ->
         }
         let cell = within.cell();
         match cell.state {
+            // `__init__` ran again on it.
+            State::Pending => Err(raise(door().invalid_state, "Exception is not set.")),
             State::Cancelled => outcome::cancel(without, ptr::null_mut()).map(drop),
             _ if cell.failed => {
                 cell.log_traceback = false;
@@ -193,7 +198,7 @@ unsafe extern "C" fn on_completion(
     side: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance that it keeps alive.
-    unsafe { answer::none(side_done(object, side)) }
+    unsafe { answer::none(observer::check_done(side).and_then(|()| side_done(object, side))) }
 }
 
 /// Makes the type and the function, and adds the latter to the module.

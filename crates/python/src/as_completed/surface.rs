@@ -11,6 +11,7 @@ use crate::ffi::{
     owned::Owned,
     throw as thrown, types,
 };
+use crate::observer;
 use pyo3_ffi as ffi;
 use std::ffi::{CStr, c_void};
 use std::ptr;
@@ -29,7 +30,7 @@ unsafe extern "C" fn on_completion(
     child: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance that it keeps alive.
-    unsafe { answer::none(child_done(object, child)) }
+    unsafe { answer::none(observer::check_done(child).and_then(|()| child_done(object, child))) }
 }
 
 /// Begins where it has not; asyncio's own generator where it is one.

@@ -6,6 +6,7 @@ use super::shell::{self, Surface};
 use super::{Sent, TYPE, advance, check_sent, close, drive, inside, spare};
 use crate::door::{attribute, import};
 use crate::ffi::{Python, Raised, answer, args::raise, owned::Owned, types};
+use crate::observer;
 use pyo3_ffi as ffi;
 use std::ffi::{CStr, c_int, c_void};
 use std::mem::offset_of;
@@ -138,7 +139,9 @@ unsafe extern "C" fn on_completion(
     child: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance that it keeps alive.
-    unsafe { answer::none(CoroRef::of(object).notify(child)) }
+    unsafe {
+        answer::none(observer::check_done(child).and_then(|()| CoroRef::of(object).notify(child)))
+    }
 }
 
 /// Makes the type and has `collections.abc` know it.

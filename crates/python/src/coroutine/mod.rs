@@ -28,6 +28,7 @@ use crate::ffi::{
     Python, Raised,
     args::{raise, raise_type_error},
     compat,
+    depth::Deeper,
     gil::GilCell,
     names::names,
     owned::Owned,
@@ -183,6 +184,15 @@ pub unsafe fn forward(inner: *mut ffi::PyObject, exception: Option<Owned>) -> Se
     // SAFETY: it is kept alive over the call.
     unsafe {
         let inner = Owned::from_borrowed(inner);
+        // One of Python's counts its own calls, a native one that holds another does not.
+        let _deeper = if ffi::Py_TYPE(inner.as_ptr()) == kind() {
+            match Deeper::enter() {
+                Ok(deeper) => Some(deeper),
+                Err(Raised) => return Sent::Raised,
+            }
+        } else {
+            None
+        };
         let Some(exception) = exception else {
             let mut result = ptr::null_mut();
             return match ffi::PyIter_Send(inner.as_ptr(), ffi::Py_None(), &mut result) {

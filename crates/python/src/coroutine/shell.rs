@@ -7,7 +7,7 @@ use super::frame_state;
 use super::frameless::Frameless;
 use crate::door::{attribute, import};
 use crate::ffi::{
-    Python, Raised, answer, args, compat,
+    Python, Raised, answer, args, compat, depth,
     owned::Owned,
     stop_iteration, throw as thrown,
     types::{self, Type},
@@ -182,15 +182,22 @@ unsafe fn warn_never_awaited(object: *mut ffi::PyObject, qualname: &CStr) -> Pyt
 }
 
 unsafe extern "C" fn dealloc<C: Frameless>(object: *mut ffi::PyObject) {
-    // SAFETY: the last reference is gone; a finalizer may bring it back, which ends this. What is kept is whole before other code runs.
+    // SAFETY: the last reference is gone. What is kept is whole before other code runs.
     unsafe {
         let coro = C::of(object);
-        let over = coro.is_over();
-        if over && coro.keep() {
+        if coro.is_over() && coro.keep() {
             stop_iteration::forget();
             return;
         }
-        if !over && ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
+        depth::free(object, free::<C>);
+    }
+}
+
+unsafe extern "C" fn free<C: Frameless>(object: *mut ffi::PyObject) {
+    // SAFETY: the last reference is gone; a finalizer may bring it back, which ends this.
+    unsafe {
+        let coro = C::of(object);
+        if !coro.is_over() && ffi::PyObject_CallFinalizerFromDealloc(object) < 0 {
             return;
         }
         ffi::PyObject_GC_UnTrack(object.cast());

@@ -143,6 +143,8 @@ pub const HAS_EAGER_START: bool = cfg!(Py_3_12);
 pub const WRAPS_STOP_ITERATION: bool = cfg!(Py_3_13);
 /// Who runs and which tasks exist is kept in the thread's state, awaited-by edges in the futures.
 pub const TASKS_IN_THREAD_STATE: bool = cfg!(Py_3_14);
+/// A long chain of objects is freed in a row, whatever their types.
+pub const CHAINS_ARE_FREED_IN_A_ROW: bool = cfg!(Py_3_14);
 /// `__init__` of a future works once; a task's context is checked; an eager start that raised is not reported again.
 pub const STRICT_INIT: bool = cfg!(Py_3_15);
 /// asyncio's types are heap types, whose `tp_traverse` visits the type.

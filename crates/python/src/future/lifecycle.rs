@@ -9,7 +9,7 @@ use super::door::door;
 use super::layout::{OfFuture, layout};
 use super::outcome::ensure_alive;
 use super::{Purpose, soon};
-use crate::ffi::{Python, Raised, args::raise, compat, names::names, owned::Owned, types};
+use crate::ffi::{Python, Raised, args::raise, compat, depth, names::names, owned::Owned, types};
 use crate::native_loop::Loop;
 use crate::task::awaited_by;
 use pyo3_ffi as ffi;
@@ -134,8 +134,7 @@ pub unsafe fn init(future: FutureRef, loop_: *mut ffi::PyObject) -> Python<()> {
                 );
                 return Err(Raised);
             }
-            awaited_by::forget(future.object())?;
-            reset(future);
+            reset(future)?;
         }
         let loop_ = if loop_.is_null() || loop_ == ffi::Py_None() {
             soon::current_loop()?
@@ -161,15 +160,17 @@ pub unsafe fn init(future: FutureRef, loop_: *mut ffi::PyObject) -> Python<()> {
 }
 
 /// Makes a future as if it were new, keeping its dict.
-unsafe fn reset(future: FutureRef) {
+unsafe fn reset(future: FutureRef) -> Python<()> {
     // SAFETY: `clear` leaves all references NULL.
     unsafe {
+        awaited_by::forget(future.object())?;
         future.clear();
         let cell = future.cell();
         cell.state = super::cell::State::Pending;
         (cell.failed, cell.log_traceback, cell.blocking, cell.direct) =
             (false, false, false, false);
     }
+    Ok(())
 }
 
 /// `tp_new` of both types: an instance that is not initialised.
@@ -352,6 +353,17 @@ pub unsafe fn report(
 
 /// `tp_dealloc` of `_core.Future`, also reached from `subtype_dealloc`, which has finalised by then.
 pub unsafe extern "C" fn tp_dealloc(object: *mut ffi::PyObject) {
+    // SAFETY: the last reference is gone; a subclass has been counted by `subtype_dealloc`.
+    unsafe {
+        if ffi::Py_TYPE(object) == layout().future {
+            depth::free(object, free)
+        } else {
+            free(object)
+        }
+    }
+}
+
+unsafe extern "C" fn free(object: *mut ffi::PyObject) {
     // SAFETY: the last reference is gone; a finalizer may bring the object back.
     unsafe {
         let kind = ffi::Py_TYPE(object);

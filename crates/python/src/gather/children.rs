@@ -2,15 +2,15 @@
 //! on to them.
 
 use super::outer::Outer;
-use crate::ffi::{Python, Raised, answer, args::Args, compat, owned::Owned, types};
+use crate::ffi::{Python, Raised, answer, args::Args, args::raise, compat, owned::Owned, types};
 use crate::future::cell::{FutureRef, State};
 use crate::future::door::door;
 use crate::future::layout::layout;
 use crate::future::{methods, outcome};
+use crate::observer;
 use crate::task::{awaited_by, cancel as task_cancel};
 use pyo3_ffi as ffi;
 use std::ffi::c_void;
-use std::ptr;
 
 unsafe fn as_future(child: *mut ffi::PyObject) -> FutureRef {
     // SAFETY: `gather` took exactly native futures only.
@@ -126,6 +126,8 @@ unsafe fn all_done(outer: Outer) -> Python<()> {
             let cell = as_future(child).cell();
             let result = match cell.state {
                 State::Cancelled => cancelled(as_future(child))?,
+                // `__init__` ran again on it.
+                State::Pending => return Err(raise(door().invalid_state, "Exception is not set.")),
                 _ => Owned::from_borrowed(cell.value),
             };
             ffi::PyList_SET_ITEM(
@@ -177,13 +179,7 @@ unsafe extern "C" fn on_completion(
     child: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this on an instance that it keeps alive.
-    unsafe {
-        if layout().exact(child).is_none() {
-            crate::ffi::args::raise_type_error("a native future is required");
-            return ptr::null_mut();
-        }
-        answer::none(child_done(object, child))
-    }
+    unsafe { answer::none(observer::check_done(child).and_then(|()| child_done(object, child))) }
 }
 
 /// The type's methods.

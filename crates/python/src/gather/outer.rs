@@ -4,7 +4,7 @@
 
 use crate::ffi::slot::clear_slot;
 use crate::ffi::{
-    Python, Raised, answer, compat,
+    Python, Raised, answer, compat, depth,
     owned::Owned,
     types::{self, Type},
 };
@@ -256,6 +256,11 @@ unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {
 }
 
 unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
+    // SAFETY: called first of all.
+    unsafe { depth::free(object, free) }
+}
+
+unsafe extern "C" fn free(object: *mut ffi::PyObject) {
     // SAFETY: the last reference is gone; a finalizer may bring the object back.
     unsafe {
         if Outer::of(object).future().cell().log_traceback

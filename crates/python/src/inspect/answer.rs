@@ -8,7 +8,7 @@ use super::hold::Held;
 use super::tables::{Tables, attribute, attribute_text, text_of};
 use super::waits::{self, Wait};
 use super::{json, loops};
-use crate::ffi::owned::Owned;
+use crate::ffi::{Raised, owned::Owned};
 use crate::future::cell::State;
 use crate::future::layout::layout;
 use crate::native_loop::{Loop, is_forked, loop_type};
@@ -25,7 +25,7 @@ pub fn numbers() -> HashMap<usize, u64> {
         .collect()
 }
 
-/// What is read of one task.
+/// What is read of one task. What it refers to is kept: a task of another kind may have made it for this look.
 pub struct Task {
     /// What it waits for.
     pub waiter: Option<Owned>,
@@ -35,6 +35,18 @@ pub struct Task {
     pub loop_: u64,
     /// Requests to cancel it.
     pub cancels: u32,
+}
+
+impl Task {
+    /// Whether what it waits for is not done yet.
+    ///
+    /// # Safety
+    /// The GIL is held.
+    pub unsafe fn waits(&self) -> bool {
+        // SAFETY: it is kept.
+        let done = |waiter: &Owned| unsafe { is_done(waiter.as_ptr()) };
+        self.waiter.as_ref().is_some_and(|waiter| !done(waiter))
+    }
 }
 
 /// Whether a loop is one of which this process is a fork: its tasks are the parent's.
@@ -52,7 +64,7 @@ unsafe fn is_parents(loop_: *mut ffi::PyObject) -> bool {
 /// # Safety
 /// The task lives and the GIL is held.
 pub unsafe fn read(object: *mut ffi::PyObject, numbers: &HashMap<usize, u64>) -> Option<Task> {
-    // SAFETY: the caller has a live task.
+    // SAFETY: the caller has a live task; what its fields refer to lives until Python code runs.
     unsafe {
         if ffi::PyObject_TypeCheck(object, layout().task) != 0 {
             let task = TaskRef::of(object);
@@ -71,13 +83,22 @@ pub unsafe fn read(object: *mut ffi::PyObject, numbers: &HashMap<usize, u64>) ->
             });
         }
         let none = ffi::Py_None();
-        let coro = attribute(object, c"_coro").filter(|coro| coro.as_ptr() != none)?;
+        let given = |name| attribute(object, name).filter(|found| found.as_ptr() != none);
+        let coro = given(c"_coro")?;
         if attribute(object, c"_state").is_some_and(|state| text_of(state.as_ptr()) != "PENDING") {
             return None;
         }
-        let waiter = attribute(object, c"_fut_waiter").filter(|waiter| waiter.as_ptr() != none);
-        let cancels = integer(object, c"_num_cancels_requested").unwrap_or(0);
-        let cancels = u32::try_from(cancels.max(0)).unwrap_or(u32::MAX);
+        let waiter = given(c"_fut_waiter");
+        let cancels = match attribute(object, c"_num_cancels_requested") {
+            Some(number) => {
+                let number = ffi::PyLong_AsLong(number.as_ptr());
+                if number == -1 {
+                    ffi::PyErr_Clear();
+                }
+                number.max(0) as u32
+            }
+            None => 0,
+        };
         let loop_ = attribute(object, c"_loop").map_or(0, |loop_| loop_.as_ptr().addr());
         Some(Task {
             waiter,
@@ -101,12 +122,16 @@ unsafe fn name(object: *mut ffi::PyObject) -> String {
             }
             return text_of(name);
         }
-        attribute(object, c"get_name")
-            .and_then(|get| {
-                let name = Owned::new(ffi::PyObject_CallNoArgs(get.as_ptr()));
-                name.inspect_err(|_| ffi::PyErr_Clear()).ok()
-            })
-            .map_or_else(|| "?".to_owned(), |name| text_of(name.as_ptr()))
+        let Some(get) = attribute(object, c"get_name") else {
+            return "?".to_owned();
+        };
+        match Owned::new(ffi::PyObject_CallNoArgs(get.as_ptr())) {
+            Ok(name) => text_of(name.as_ptr()),
+            Err(Raised) => {
+                ffi::PyErr_Clear();
+                "?".to_owned()
+            }
+        }
     }
 }
 
@@ -160,16 +185,15 @@ impl Answer {
         // SAFETY: the caller has a live task and keeps the GIL.
         unsafe {
             let task = read(object, &self.numbers)?;
-            let mut found = chain::follow(&mut self.tables, task.coro.as_ptr());
-            let waiter = task.waiter.as_ref().map(Owned::as_ptr);
-            let waiter = waiter.filter(|waiter| !is_done(*waiter));
+            let mut found = chain::follow(&mut self.tables, &task.coro);
+            let waits = task.waits();
             let state = match () {
                 () if found.running => "running",
-                () if waiter.is_some() => "waiting",
+                () if waits => "waiting",
                 () if found.fresh => "new",
                 () => "ready",
             };
-            let wait = waiter.map(|waiter| {
+            let wait = task.waiter.as_ref().filter(|_| waits).map(|waiter| {
                 let known = found.whole.take().or_else(|| found.inner.take());
                 known.unwrap_or_else(|| waits::of_future(waiter))
             });
@@ -190,16 +214,16 @@ impl Answer {
             }
             let out = &mut self.tasks;
             out.push(',');
-            found.holds.sort_unstable();
-            found.holds.dedup();
+            found.holds.sort_unstable_by_key(|lock| lock.as_ptr());
+            found.holds.dedup_by_key(|lock| lock.as_ptr());
             json::list(out, &found.holds, |out, lock| {
-                json::number(out, lock.addr())
+                json::number(out, lock.as_ptr().addr())
             });
             out.push(',');
             json::seconds(out, found.until);
             out.push(']');
             for lock in &found.holds {
-                self.object(*lock);
+                self.object(lock.as_ptr());
             }
             Some((task, found))
         }
@@ -209,17 +233,25 @@ impl Answer {
         let out = &mut self.tasks;
         json::number(
             out,
-            format_args!(r#"["{}",{},"#, wait.kind, wait.object.addr()),
+            format_args!(
+                r#"["{}",{},"#,
+                wait.kind,
+                wait.object
+                    .as_ref()
+                    .map_or(0, |object| object.as_ptr().addr())
+            ),
         );
         json::text(out, &wait.text);
         out.push(',');
-        json::list(out, &wait.tasks, |out, task| json::number(out, task.addr()));
+        json::list(out, &wait.tasks, |out, task| {
+            json::number(out, task.as_ptr().addr())
+        });
         json::number(out, format_args!(",{},", wait.open));
         json::seconds(out, wait.due);
         out.push(']');
-        if !wait.object.is_null() {
-            // SAFETY: what is waited on lives as long as the wait.
-            unsafe { self.object(wait.object) };
+        if let Some(object) = &wait.object {
+            // SAFETY: what is waited on is kept.
+            unsafe { self.object(object.as_ptr()) };
         }
     }
 

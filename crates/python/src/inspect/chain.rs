@@ -3,15 +3,14 @@
 //! Called for each task by the walk. Each link says where it is, which locks it holds (an `async with` keeps the manager's `__aexit__`
 //! on the frame's stack), until when it may last (the same of a time-out), and, where its function is known, on what it waits.
 //!
-//! Invariants: only C code of CPython's and of this crate runs; every link is kept alive by the one before it, and the first by its
-//! task, so pointers are borrowed while the slice lasts.
+//! What is found is kept: where an attribute is the program's own code, that may let go of what was found before.
 //! No frame object is made but for a coroutine that runs (`ffi/suspended.rs`), so that a look leaves nothing behind in the program.
 
 use super::known::Known;
 use super::tables::{Tables, attribute_text, get, referents};
 use super::waits::{self, Wait, has_class};
 use crate::coroutine::{self, CoroRef};
-use crate::ffi::{compat, names::names, suspended};
+use crate::ffi::{compat, names::names, owned::Owned, suspended};
 use crate::future::door::door;
 use crate::future::layout::layout;
 use crate::sock_calls;
@@ -31,11 +30,11 @@ pub struct Found {
     /// The same, by a function that stands for all that is inside it.
     pub whole: Option<Wait>,
     /// Locks and semaphores that are held by `async with`.
-    pub holds: Vec<*mut ffi::PyObject>,
+    pub holds: Vec<Owned>,
     /// When a time-out ends it, on the loop's clock, at the earliest; infinite: at a time that is not known.
     pub until: Option<f64>,
     /// The links, for counting references.
-    pub links: Vec<*mut ffi::PyObject>,
+    pub links: Vec<Owned>,
     /// Nothing of it has run.
     pub fresh: bool,
     /// It runs now.
@@ -93,15 +92,20 @@ unsafe fn is_future(object: *mut ffi::PyObject) -> bool {
 /// Follows the chain that begins with `first`, a task's coroutine.
 ///
 /// # Safety
-/// It lives; the GIL is held.
-pub unsafe fn follow(tables: &mut Tables, first: *mut ffi::PyObject) -> Found {
+/// The GIL is held.
+pub unsafe fn follow(tables: &mut Tables, first: &Owned) -> Found {
     let mut found = Found::default();
-    let mut object = first;
-    // SAFETY: each link is kept alive by the one before.
+    let mut next = Some(first.clone());
+    // SAFETY: each link is kept.
     unsafe {
-        while !object.is_null() && found.links.len() < LONGEST && !found.links.contains(&object) {
-            found.links.push(object);
-            object = if let Some(names) = with_frame(object) {
+        while let Some(link) = next.take() {
+            let object = link.as_ptr();
+            let seen = found.links.iter().any(|link| link.as_ptr() == object);
+            if seen || found.links.len() == LONGEST {
+                break;
+            }
+            found.links.push(link);
+            next = if let Some(names) = with_frame(object) {
                 python(tables, &mut found, object, names)
             } else if ffi::Py_TYPE(object) == coroutine::kind() {
                 native(tables, &mut found, CoroRef::of(object))
@@ -130,8 +134,8 @@ unsafe fn python(
     found: &mut Found,
     object: *mut ffi::PyObject,
     [frame, awaited, running, is_suspended]: Attributes,
-) -> *mut ffi::PyObject {
-    // SAFETY: the frame is kept by the coroutine, what is awaited by its frame.
+) -> Option<Owned> {
+    // SAFETY: the frame is kept by the coroutine.
     unsafe {
         let is_suspended = is_true(object, is_suspended);
         let (place, known) = match suspended::place(object, is_suspended) {
@@ -140,7 +144,7 @@ unsafe fn python(
                 Some(frame) if frame.as_ptr() != ffi::Py_None() => {
                     tables.frame(frame.as_ptr().cast())
                 }
-                _ => return std::ptr::null_mut(),
+                _ => return None,
             },
         };
         found.stack.push(place);
@@ -153,20 +157,18 @@ unsafe fn python(
             waits::note(found, known, &held, None);
         }
         entered(found, &held);
-        match get(object, awaited) {
-            Some(awaited) if awaited.as_ptr() != ffi::Py_None() => awaited.as_ptr(),
-            _ => std::ptr::null_mut(),
-        }
+        get(object, awaited).filter(|awaited| awaited.as_ptr() != ffi::Py_None())
     }
 }
 
 /// A native coroutine.
-unsafe fn native(tables: &mut Tables, found: &mut Found, coro: CoroRef) -> *mut ffi::PyObject {
+unsafe fn native(tables: &mut Tables, found: &mut Found, coro: CoroRef) -> Option<Owned> {
     // SAFETY: it lives, and with it what it holds.
     unsafe {
         let name = (*coro.cell().kind).qualname.to_str().unwrap_or("?");
         if coro.cell().delegates {
-            return coro.held(0);
+            let inner = coro.held(0);
+            return (!inner.is_null()).then(|| Owned::from_borrowed(inner));
         }
         found.stack.push(tables.native(name));
         if found.links.len() == 1 {
@@ -174,22 +176,20 @@ unsafe fn native(tables: &mut Tables, found: &mut Found, coro: CoroRef) -> *mut 
             found.fresh = coroutine::is_fresh(coro);
         }
         if coroutine::is_fresh(coro) {
-            return std::ptr::null_mut();
+            return None;
         }
         let held = referents(coro.object());
         if let Some(known) = Known::of_native(name) {
             waits::note(found, known, &held, Some(coro));
         }
         // What it awaits inside, where it awaits anything but a future of its own.
-        let mut inside = held.iter().copied().filter(|object| {
-            with_frame(*object).is_some() || ffi::Py_TYPE(*object) == coroutine::kind()
+        let inside = held.iter().find(|object| {
+            let object = object.as_ptr();
+            with_frame(object).is_some() || ffi::Py_TYPE(object) == coroutine::kind()
         });
-        match inside.next() {
-            Some(object) => object,
-            None => {
-                let mut futures = held.into_iter().filter(|object| is_future(*object));
-                futures.next().unwrap_or(std::ptr::null_mut())
-            }
+        match inside {
+            Some(object) => Some(object.clone()),
+            None => held.into_iter().find(|object| is_future(object.as_ptr())),
         }
     }
 }
@@ -199,51 +199,52 @@ unsafe fn opaque(
     tables: &mut Tables,
     found: &mut Found,
     object: *mut ffi::PyObject,
-) -> *mut ffi::PyObject {
-    // SAFETY: it lives, and with it what it refers to.
+) -> Option<Owned> {
+    // SAFETY: it lives, and what it refers to is kept.
     unsafe {
-        let leads = |next: &*mut ffi::PyObject| {
-            with_frame(*next).is_some()
-                || ffi::Py_TYPE(*next) == coroutine::kind()
-                || is_future(*next)
+        let leads = |next: &Owned| {
+            let next = next.as_ptr();
+            with_frame(next).is_some() || ffi::Py_TYPE(next) == coroutine::kind() || is_future(next)
         };
-        if let Some(next) = referents(object).into_iter().find(leads) {
+        let next = referents(object).into_iter().find(leads);
+        if next.is_some() {
             return next;
         }
         let name = CStr::from_ptr((*ffi::Py_TYPE(object)).tp_name).to_string_lossy();
         found.stack.push(tables.native(&name));
-        std::ptr::null_mut()
+        None
     }
 }
 
 /// The managers whose blocks a frame is in: their `__aexit__` (or `__exit__`) lies on its stack, bound, or with the manager behind it.
-unsafe fn entered(found: &mut Found, held: &[*mut ffi::PyObject]) {
+unsafe fn entered(found: &mut Found, held: &[Owned]) {
     for (index, object) in held.iter().enumerate() {
-        // SAFETY: the referents live; the types are checked before they are relied on.
+        // SAFETY: the referents are kept; the types are checked before they are relied on.
         unsafe {
-            let kind = ffi::Py_TYPE(*object);
-            let manager = if let Some((function, owner)) = compat::bound_method(*object) {
+            let object = object.as_ptr();
+            let kind = ffi::Py_TYPE(object);
+            let manager = if let Some((function, owner)) = compat::bound_method(object) {
                 if !is_exit(function) {
                     continue;
                 }
                 owner
             } else if kind == &raw mut ffi::PyCFunction_Type {
-                if !is_exit(*object) {
+                if !is_exit(object) {
                     continue;
                 }
-                ffi::PyCFunction_GetSelf(*object)
+                ffi::PyCFunction_GetSelf(object)
             } else if kind == &raw mut ffi::PyFunction_Type
                 || kind == &raw mut ffi::PyMethodDescr_Type
             {
                 match held.get(index + 1) {
-                    Some(next) if is_exit(*object) => *next,
+                    Some(next) if is_exit(object) => next.as_ptr(),
                     _ => continue,
                 }
             } else {
                 continue;
             };
             if !manager.is_null() {
-                enter(found, manager);
+                enter(found, &Owned::from_borrowed(manager));
             }
         }
     }
@@ -257,12 +258,12 @@ unsafe fn is_exit(function: *mut ffi::PyObject) -> bool {
     }
 }
 
-unsafe fn enter(found: &mut Found, manager: *mut ffi::PyObject) {
-    // SAFETY: the caller has a live object.
+unsafe fn enter(found: &mut Found, manager: &Owned) {
+    // SAFETY: it is kept.
     unsafe {
-        if has_class(manager, &["Lock", "Semaphore", "Condition"]) {
+        if has_class(manager.as_ptr(), &["Lock", "Semaphore", "Condition"]) {
             found.holds.push(waits::lock_of(manager));
-        } else if let Some(when) = waits::limit_of(manager) {
+        } else if let Some(when) = waits::limit_of(manager.as_ptr()) {
             found.limit(when);
         }
     }

@@ -52,14 +52,18 @@ pub unsafe fn threads(tables: &mut Tables) -> HashMap<u64, Vec<u32>> {
 /// # Safety
 /// The GIL is held.
 pub unsafe fn write_loops(out: &mut String, stacks: &HashMap<u64, Vec<u32>>) {
-    let known: Vec<(u64, Loop)> = loops()
+    let keep = |loop_: Loop| {
+        // SAFETY: it lives as long as it is in the list; kept, since an attribute of one loop may let another go.
+        unsafe { Owned::from_borrowed(loop_.object()) }
+    };
+    let known: Vec<(u64, Loop, Owned)> = loops()
         .all
         .iter()
-        .map(|known| (known.number, known.loop_))
+        .map(|known| (known.number, known.loop_, keep(known.loop_)))
         .collect();
     out.push_str(r#","loops":"#);
-    json::list(out, &known, |out, (number, loop_)| {
-        // SAFETY: the GIL is held, so the loop is not closed or gone yet; the borrow of its parts ends before Python code can run.
+    json::list(out, &known, |out, (number, loop_, _)| {
+        // SAFETY: the loop is kept; the borrow of its parts ends before Python code can run.
         unsafe {
             let parts = loop_.parts();
             let metrics = parts.metrics.clone();

@@ -3,11 +3,11 @@
 //! Made by the walk. `breathe` gives the GIL back when a slice has lasted two milliseconds, long enough for whoever waits to get it: a
 //! loop never waits longer for the walk than for another Python thread (`sys.getswitchinterval()`, 5 ms).
 //!
-//! Invariants: within a slice no Python code runs, so what was read belongs together; the collector is off, so that no finalizer of the program runs in
-//! this thread. Between slices nothing is borrowed and no strong reference to an object of the program is kept. Only a task or a lock of a class of the
-//! program's own, whose attributes are properties, runs Python code; what it answers with is kept until then (`fresh`).
+//! Invariants: within a slice no Python code runs but what a program has made an attribute of its own tasks and locks, so what was read belongs
+//! together; the collector is off, so that no finalizer of the program runs in
+//! this thread. Between slices nothing is borrowed and no strong reference to an object of the program is kept.
 
-use super::{desk, fresh};
+use super::desk;
 use pyo3_ffi as ffi;
 use rondeau_driver::clock;
 use std::ffi::c_int;
@@ -74,8 +74,6 @@ impl Hold {
     }
 
     unsafe fn end(&mut self) {
-        // SAFETY: the GIL is held, and nothing is borrowed.
-        unsafe { fresh::let_go() };
         self.held.longest = self.held.longest.max(clock::monotonic() - self.since);
         if self.collector != 0 {
             // SAFETY: the GIL is held.

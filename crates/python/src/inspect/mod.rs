@@ -14,7 +14,6 @@ mod answer;
 mod chain;
 mod desk;
 mod figures;
-mod fresh;
 mod hold;
 mod json;
 mod known;

@@ -15,8 +15,8 @@ pub struct References {
 }
 
 struct Found {
-    /// NULL for one that was not met yet.
-    object: *mut ffi::PyObject,
+    /// None for one that was not met yet. It counts as one reference.
+    object: Option<Owned>,
     seen: usize,
     asked: bool,
     opened: bool,
@@ -27,7 +27,7 @@ impl References {
     pub fn to(addresses: &[usize]) -> References {
         let found = addresses.iter().map(|address| {
             let found = Found {
-                object: std::ptr::null_mut(),
+                object: None,
                 seen: 0,
                 asked: true,
                 opened: true,
@@ -42,19 +42,18 @@ impl References {
     /// One reference, to any object.
     ///
     /// # Safety
-    /// NULL or live; no Python code runs until [`References::count`] was called.
-    pub unsafe fn see(&mut self, object: *mut ffi::PyObject) {
-        // SAFETY: the caller's contract.
-        let counts = !object.is_null()
-            && (self.found.contains_key(&object.addr()) || unsafe { is_carrier(object) });
-        if counts {
-            let found = self.found.entry(object.addr()).or_insert(Found {
-                object,
+    /// The GIL is held.
+    pub unsafe fn see(&mut self, object: &Owned) {
+        let address = object.as_ptr().addr();
+        // SAFETY: a reference keeps it alive.
+        if self.found.contains_key(&address) || unsafe { is_carrier(object.as_ptr()) } {
+            let found = self.found.entry(address).or_insert(Found {
+                object: None,
                 seen: 0,
                 asked: false,
                 opened: false,
             });
-            found.object = object;
+            found.object.get_or_insert_with(|| object.clone());
             found.seen += 1;
         }
     }
@@ -62,20 +61,20 @@ impl References {
     /// The objects that were asked about and met, each with the number of references to it that were seen.
     ///
     /// # Safety
-    /// As for [`References::see`].
-    pub unsafe fn count(mut self) -> Vec<(*mut ffi::PyObject, usize)> {
-        // SAFETY: what was met lives.
+    /// The GIL is held; whoever called [`References::see`] has let go of what it saw.
+    pub unsafe fn count(mut self) -> Vec<(Owned, usize)> {
+        // SAFETY: what was met is kept.
         unsafe {
             loop {
                 let ready: Vec<_> = self
                     .found
                     .values_mut()
-                    .filter(|found| {
-                        !found.opened && found.seen as isize == ffi::Py_REFCNT(found.object)
-                    })
-                    .map(|found| {
-                        found.opened = true;
-                        found.object
+                    .filter(|found| !found.opened)
+                    .filter_map(|found| {
+                        let object = found.object.as_ref()?;
+                        let all = found.seen as isize == ffi::Py_REFCNT(object.as_ptr()) - 1;
+                        found.opened = all;
+                        all.then_some(object.as_ptr())
                     })
                     .collect();
                 if ready.is_empty() {
@@ -84,7 +83,7 @@ impl References {
                 for carrier in ready {
                     if weak_count(carrier) == 0 {
                         for object in referents(carrier) {
-                            self.see(object);
+                            self.see(&object);
                         }
                     }
                 }
@@ -92,8 +91,8 @@ impl References {
         }
         self.found
             .into_values()
-            .filter(|found| found.asked && !found.object.is_null())
-            .map(|found| (found.object, found.seen))
+            .filter(|found| found.asked)
+            .filter_map(|found| Some((found.object?, found.seen)))
             .collect()
     }
 }

@@ -3,7 +3,7 @@
 //! Filled by the chain, written at the answer's end. A code object is held while the walk lasts, so that its address means it; letting it
 //! go runs no code of the program.
 
-use super::{fresh, json, known::Known};
+use super::{json, known::Known};
 use crate::ffi::{compat, owned::Owned};
 use pyo3_ffi as ffi;
 use std::collections::HashMap;
@@ -76,10 +76,7 @@ pub unsafe fn attribute(object: *mut ffi::PyObject, name: &CStr) -> Option<Owned
     // SAFETY: the caller's contract.
     unsafe {
         match Owned::new(ffi::PyObject_GetAttrString(object, name.as_ptr())) {
-            Ok(found) => {
-                fresh::keep(&found);
-                Some(found)
-            }
+            Ok(found) => Some(found),
             Err(_) => {
                 ffi::PyErr_Clear();
                 None
@@ -96,10 +93,7 @@ pub unsafe fn get(object: *mut ffi::PyObject, name: *mut ffi::PyObject) -> Optio
     // SAFETY: the caller's contract.
     unsafe {
         match Owned::new(ffi::PyObject_GetAttr(object, name)) {
-            Ok(found) => {
-                fresh::keep(&found);
-                Some(found)
-            }
+            Ok(found) => Some(found),
             Err(_) => {
                 ffi::PyErr_Clear();
                 None
@@ -202,20 +196,21 @@ impl Tables {
     }
 }
 
-/// What an object refers to, by its own `tp_traverse`: what the collector sees, in its order.
+/// What an object refers to, by its own `tp_traverse`: what the collector sees, in its order. Each is kept, since an attribute that
+/// is read next may be code of the program's.
 ///
 /// # Safety
 /// The object lives. No Python code runs.
-pub unsafe fn referents(object: *mut ffi::PyObject) -> Vec<*mut ffi::PyObject> {
+pub unsafe fn referents(object: *mut ffi::PyObject) -> Vec<Owned> {
     unsafe extern "C" fn visit(
         object: *mut ffi::PyObject,
         found: *mut std::ffi::c_void,
     ) -> std::ffi::c_int {
-        // SAFETY: `found` is the vector below.
-        unsafe { (*found.cast::<Vec<*mut ffi::PyObject>>()).push(object) };
+        // SAFETY: `found` is the vector below; what is visited lives.
+        unsafe { (*found.cast::<Vec<Owned>>()).push(Owned::from_borrowed(object)) };
         0
     }
-    let mut found: Vec<*mut ffi::PyObject> = Vec::new();
+    let mut found: Vec<Owned> = Vec::new();
     // SAFETY: the type's own function on its instance, which only calls `visit`.
     unsafe {
         if let Some(traverse) = (*ffi::Py_TYPE(object)).tp_traverse {

@@ -89,6 +89,9 @@ unsafe fn in_list(
             if seen.insert(task.as_ptr().addr()) {
                 show(task.as_ptr());
             }
+            if !registry::heads().contains(&head) {
+                break; // What the program has in its attributes let a thread end.
+            }
             if !hold.is_due() && registry::is_listed(task.as_ptr()) {
                 next = registry::after(head, task.as_ptr());
                 continue;

@@ -8,6 +8,7 @@ use super::chain::Found;
 use super::known::{How, Known};
 use super::tables::{attribute, referents, text_of};
 use crate::coroutine::CoroRef;
+use crate::ffi::owned::Owned;
 use crate::future::Purpose;
 use crate::future::cell::State;
 use crate::future::door::door;
@@ -18,19 +19,19 @@ use crate::sock_calls::Waits;
 use crate::{gather, handle, shield, sleep, transport};
 use pyo3_ffi as ffi;
 use rondeau_driver::{SockAddr, socket};
+use std::collections::HashSet;
 use std::ffi::CStr;
-use std::ptr;
 
 /// On what a task waits.
 pub struct Wait {
     /// In a word or two.
     pub kind: &'static str,
-    /// The lock, queue, future …; NULL where there is none. Borrowed.
-    pub object: *mut ffi::PyObject,
+    /// The lock, queue, future …, where there is one.
+    pub object: Option<Owned>,
     /// What else can be said: a peer, a process.
     pub text: String,
     /// The tasks that it waits for.
-    pub tasks: Vec<*mut ffi::PyObject>,
+    pub tasks: Vec<Owned>,
     /// Something that is no task can end it as well.
     pub open: bool,
     /// A timer's time, on the loop's clock.
@@ -38,7 +39,7 @@ pub struct Wait {
 }
 
 impl Wait {
-    fn new(kind: &'static str, object: *mut ffi::PyObject) -> Wait {
+    fn new(kind: &'static str, object: Option<Owned>) -> Wait {
         Wait {
             kind,
             object,
@@ -51,7 +52,7 @@ impl Wait {
 
     /// A `sock_*` call's.
     pub fn socket(waits: Waits) -> Wait {
-        let mut wait = Wait::new(waits.kind, ptr::null_mut());
+        let mut wait = Wait::new(waits.kind, None);
         wait.text = socket::peer_addr(waits.fd).map_or_else(
             |_| format!("descriptor {}", waits.fd),
             |peer| address(&peer),
@@ -88,22 +89,22 @@ pub unsafe fn has_class(object: *mut ffi::PyObject, names: &[&str]) -> bool {
 pub unsafe fn note(
     found: &mut Found,
     known: &'static Known,
-    held: &[*mut ffi::PyObject],
+    held: &[Owned],
     coro: Option<CoroRef>,
 ) {
     // SAFETY: the caller's contract.
     unsafe {
         let object = held
             .iter()
-            .copied()
-            .find(|object| has_class(*object, known.classes))
-            .unwrap_or(ptr::null_mut());
-        if known.kind == Purpose::Condition.short() && !object.is_null() {
+            .find(|object| has_class(object.as_ptr(), known.classes));
+        if known.kind == Purpose::Condition.short()
+            && let Some(object) = object
+        {
             // It has given the lock back until it has been told, and has it again.
             let lock = lock_of(object);
-            found.holds.retain(|held| *held != lock);
+            found.holds.retain(|held| held.as_ptr() != lock.as_ptr());
         }
-        let mut wait = Wait::new(known.kind, object);
+        let mut wait = Wait::new(known.kind, object.cloned());
         match known.how {
             How::Timer => {
                 wait.due = match coro {
@@ -114,19 +115,23 @@ pub unsafe fn note(
                 if wait.due.is_none() {
                     return;
                 }
-                wait.object = ptr::null_mut();
+                wait.object = None;
             }
-            How::Socket | How::WholeSocket => wait.text = peer_of(object).unwrap_or_default(),
+            How::Socket | How::WholeSocket => {
+                wait.text = object
+                    .and_then(|object| peer_of(object))
+                    .unwrap_or_default();
+            }
             How::Tasks => {
-                if object.is_null() {
+                let Some(object) = object else {
                     return;
-                }
-                let inside = attribute(object, c"_tasks");
-                let list = inside.as_ref().map_or(object, |inside| inside.as_ptr());
-                for child in referents(list) {
+                };
+                let inside = attribute(object.as_ptr(), c"_tasks");
+                let list = inside.as_ref().unwrap_or(object);
+                for child in referents(list.as_ptr()) {
                     expand(child, &mut wait);
                 }
-                wait.object = ptr::null_mut();
+                wait.object = None;
                 match coro {
                     Some(coro) if coro.cell().timer.is_some() => found.limit(f64::INFINITY),
                     Some(_) => {}
@@ -140,37 +145,40 @@ pub unsafe fn note(
             How::Limit => {
                 // From 3.12 on it is a block with a time-out, which is found on its frame; the native form holds one.
                 for held in held {
-                    if let Some(when) = limit_of(*held) {
+                    if let Some(when) = limit_of(held.as_ptr()) {
                         found.limit(when);
                     }
                 }
                 if let Some(when) = timer_of(held) {
                     found.limit(when);
-                    if !object.is_null() {
-                        expand(object, &mut wait);
-                        wait.object = ptr::null_mut();
+                    if let Some(object) = object {
+                        expand(object.clone(), &mut wait);
+                        wait.object = None;
                         found.inner = Some(wait);
                     }
                 }
                 return;
             }
             How::Enter => {
-                if object.is_null() {
+                let Some(object) = object else {
                     return;
-                }
+                };
                 let lock = lock_of(object);
-                if let Some(index) = found.holds.iter().rposition(|held| *held == lock) {
+                let same = |held: &Owned| held.as_ptr() == lock.as_ptr();
+                if let Some(index) = found.holds.iter().rposition(same) {
                     found.holds.remove(index);
                 }
-                if has_class(lock, &["Semaphore"]) {
+                if has_class(lock.as_ptr(), &["Semaphore"]) {
                     wait.kind = Purpose::Semaphore.short();
                 }
-                wait.object = lock;
+                wait.object = Some(lock);
             }
             How::Plain | How::Whole => {
-                if !object.is_null() && known.kind == Purpose::Subprocess.short() {
-                    wait.text = process_of(object);
-                    wait.object = ptr::null_mut();
+                if let Some(object) = object
+                    && known.kind == Purpose::Subprocess.short()
+                {
+                    wait.text = process_of(object.as_ptr());
+                    wait.object = None;
                 }
             }
         }
@@ -185,17 +193,18 @@ pub unsafe fn note(
 /// What a task waits on whose chain said nothing: the future itself.
 ///
 /// # Safety
-/// The future lives.
-pub unsafe fn of_future(future: *mut ffi::PyObject) -> Wait {
-    // SAFETY: the caller's contract.
+/// The GIL is held.
+pub unsafe fn of_future(future: &Owned) -> Wait {
+    // SAFETY: it is kept.
     unsafe {
-        if ffi::PyObject_TypeCheck(future, door().task_base) != 0 {
-            let mut wait = Wait::new(Purpose::Task.short(), ptr::null_mut());
-            expand(future, &mut wait);
+        if ffi::PyObject_TypeCheck(future.as_ptr(), door().task_base) != 0 {
+            let mut wait = Wait::new(Purpose::Task.short(), None);
+            expand(future.clone(), &mut wait);
             return wait;
         }
-        let mut wait = Wait::new(Purpose::Future.short(), future);
-        expand(future, &mut wait);
+        let mut wait = Wait::new(Purpose::Future.short(), Some(future.clone()));
+        expand(future.clone(), &mut wait);
+        let future = future.as_ptr();
         if !wait.tasks.is_empty() {
             let gathers = gather::is_outer(future) || has_class(future, &["GatheringFuture"]);
             let purpose = if gathers {
@@ -204,10 +213,10 @@ pub unsafe fn of_future(future: *mut ffi::PyObject) -> Wait {
                 Purpose::Shield
             };
             wait.kind = purpose.short();
-            wait.object = ptr::null_mut();
+            wait.object = None;
         } else if let Some(kind) = purpose(future) {
             wait.kind = kind;
-            wait.object = ptr::null_mut();
+            wait.object = None;
         } else {
             wait.open = false;
         }
@@ -235,7 +244,12 @@ unsafe fn purpose(future: *mut ffi::PyObject) -> Option<&'static str> {
         }
         let more = cell.more.iter().flat_map(|more| more.iter());
         for entry in std::iter::once(&cell.first).chain(more) {
-            if entry.is_empty() || entry.is_task() || entry.is_observer() {
+            // asyncio's is a function, and the name of a function is read without a line of the program's.
+            if entry.is_empty()
+                || entry.is_task()
+                || entry.is_observer()
+                || ffi::Py_TYPE(entry.object()) != &raw mut ffi::PyFunction_Type
+            {
                 continue;
             }
             let name = attribute(entry.object(), c"__qualname__")?;
@@ -247,40 +261,48 @@ unsafe fn purpose(future: *mut ffi::PyObject) -> Option<&'static str> {
     }
 }
 
-/// Adds the tasks that a future stands for; what is none makes the wait open.
-unsafe fn expand(future: *mut ffi::PyObject, wait: &mut Wait) {
-    // SAFETY: children live as long as what holds them.
+/// Adds the tasks that a future stands for, in order; what is none makes the wait open.
+unsafe fn expand(future: Owned, wait: &mut Wait) {
+    // A gather of gathers may be deep, and one of the program's own making without an end.
+    let mut seen = HashSet::new();
+    let mut rest = vec![future];
+    // SAFETY: what is on the list is kept.
     unsafe {
-        if ffi::PyObject_TypeCheck(future, door().future_base) == 0 {
-            return;
-        }
-        if let Some(native) = layout().exact(future)
-            && native.cell().state != State::Pending
-        {
-            return;
-        }
-        if ffi::PyObject_TypeCheck(future, door().task_base) != 0 {
-            wait.tasks.push(future);
-        } else if gather::is_outer(future) {
-            for child in gather::children_of(future) {
-                expand(*child, wait);
+        while let Some(kept) = rest.pop() {
+            let future = kept.as_ptr();
+            if ffi::PyObject_TypeCheck(future, door().future_base) == 0 {
+                continue;
             }
-        } else if has_class(future, &["GatheringFuture"])
-            && let Some(children) = attribute(future, c"_children")
-        {
-            for child in referents(children.as_ptr()) {
-                expand(child, wait);
+            if let Some(native) = layout().exact(future)
+                && native.cell().state != State::Pending
+            {
+                continue;
             }
-        } else if let Some(inner) = shielded(future) {
-            expand(inner, wait);
-        } else {
-            wait.open = true;
+            if ffi::PyObject_TypeCheck(future, door().task_base) != 0 {
+                wait.tasks.push(kept);
+                continue;
+            }
+            if !seen.insert(future.addr()) {
+                continue;
+            }
+            if gather::is_outer(future) {
+                let children = gather::children_of(future).iter().rev();
+                rest.extend(children.map(|child| Owned::from_borrowed(*child)));
+            } else if has_class(future, &["GatheringFuture"])
+                && let Some(children) = attribute(future, c"_children")
+            {
+                rest.extend(referents(children.as_ptr()).into_iter().rev());
+            } else if let Some(inner) = shielded(future) {
+                rest.push(inner);
+            } else {
+                wait.open = true;
+            }
         }
     }
 }
 
 /// What a shield's outer future stands before.
-unsafe fn shielded(outer: *mut ffi::PyObject) -> Option<*mut ffi::PyObject> {
+unsafe fn shielded(outer: *mut ffi::PyObject) -> Option<Owned> {
     // SAFETY: the entries live as long as the future is not touched.
     unsafe {
         let cell = layout().exact(outer)?.cell();
@@ -290,7 +312,8 @@ unsafe fn shielded(outer: *mut ffi::PyObject) -> Option<*mut ffi::PyObject> {
             .filter(|entry| !entry.is_empty())
             .find_map(|entry| {
                 if entry.is_observer() {
-                    return shield::inner_of(entry.object(), outer);
+                    let inner = shield::inner_of(entry.object(), outer)?;
+                    return Some(Owned::from_borrowed(inner));
                 }
                 // asyncio's own: a function that closes over both.
                 if ffi::Py_TYPE(entry.object()) != &raw mut ffi::PyFunction_Type {
@@ -303,23 +326,24 @@ unsafe fn shielded(outer: *mut ffi::PyObject) -> Option<*mut ffi::PyObject> {
                 let cells = attribute(entry.object(), c"__closure__")?;
                 referents(cells.as_ptr())
                     .into_iter()
-                    .flat_map(|cell| referents(cell))
+                    .flat_map(|cell| referents(cell.as_ptr()))
                     .find(|held| {
-                        *held != outer && ffi::PyObject_TypeCheck(*held, door().future_base) != 0
+                        let held = held.as_ptr();
+                        held != outer && ffi::PyObject_TypeCheck(held, door().future_base) != 0
                     })
             })
     }
 }
 
 /// The time of the first timer handle among these.
-unsafe fn timer_of(held: &[*mut ffi::PyObject]) -> Option<f64> {
+unsafe fn timer_of(held: &[Owned]) -> Option<f64> {
     // SAFETY: the objects live; the type is checked before its slot is read.
     unsafe {
         let kind = crate::door::door().timer_handle;
         let timer = held
             .iter()
-            .find(|object| ffi::PyObject_TypeCheck(**object, kind) != 0)?;
-        let when = *handle::slot(*timer, crate::door::door().slots.when);
+            .find(|object| ffi::PyObject_TypeCheck(object.as_ptr(), kind) != 0)?;
+        let when = *handle::slot(timer.as_ptr(), crate::door::door().slots.when);
         float_of(when)
     }
 }
@@ -357,16 +381,16 @@ pub unsafe fn limit_of(manager: *mut ffi::PyObject) -> Option<f64> {
 /// The lock that a manager is, or that a condition has.
 ///
 /// # Safety
-/// The object lives.
-pub unsafe fn lock_of(manager: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: the caller's contract; the condition keeps its lock.
+/// The GIL is held.
+pub unsafe fn lock_of(manager: &Owned) -> Owned {
+    // SAFETY: it is kept.
     unsafe {
-        if has_class(manager, &["Condition"])
-            && let Some(lock) = attribute(manager, c"_lock")
+        if has_class(manager.as_ptr(), &["Condition"])
+            && let Some(lock) = attribute(manager.as_ptr(), c"_lock")
         {
-            return lock.as_ptr();
+            return lock;
         }
-        manager
+        manager.clone()
     }
 }
 
@@ -380,13 +404,10 @@ fn address(addr: &SockAddr) -> String {
 }
 
 /// The peer of a stream's connection.
-unsafe fn peer_of(stream: *mut ffi::PyObject) -> Option<String> {
-    // SAFETY: the caller has a live object or NULL; each object is kept by the one before it.
+unsafe fn peer_of(stream: &Owned) -> Option<String> {
+    // SAFETY: each object is kept.
     unsafe {
-        if stream.is_null() {
-            return None;
-        }
-        let mut holder = attribute(stream, c"_transport")?;
+        let mut holder = attribute(stream.as_ptr(), c"_transport")?;
         let mut tls = "";
         // Below TLS is another.
         while let Some(protocol) = attribute(holder.as_ptr(), c"_ssl_protocol") {

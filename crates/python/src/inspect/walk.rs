@@ -7,13 +7,13 @@
 //! two wait for each other. Who says so asks for just these, which are read in one slice, with the references to what they wait on
 //! counted.
 
-use super::answer::{Answer, is_done, numbers, read};
+use super::answer::{Answer, numbers, read};
 use super::figures::{threads, write_loops};
 use super::hold::{Hold, Stopped};
 use super::references::{References, weak_count};
 use super::tables::referents;
 use super::{chain, json, tasks};
-use crate::ffi::{owned::Owned, suspended};
+use crate::ffi::suspended;
 use pyo3_ffi as ffi;
 use rondeau_driver::porter::Guest;
 use std::collections::{HashMap, HashSet};
@@ -100,9 +100,9 @@ unsafe fn some(hold: &mut Hold, wanted: &[usize], objects: &[usize]) -> Result<A
             let Some((read, found)) = answer.add(task) else {
                 return;
             };
-            let held = found.links.iter().flat_map(|link| referents(*link));
-            for object in held.chain(read.waiter.as_ref().map(Owned::as_ptr)) {
-                references.see(object);
+            let held = found.links.iter().flat_map(|link| referents(link.as_ptr()));
+            for object in held.chain(read.waiter) {
+                references.see(&object);
             }
         })?;
         let out = &mut answer.rest;
@@ -111,7 +111,10 @@ unsafe fn some(hold: &mut Hold, wanted: &[usize], objects: &[usize]) -> Result<A
             if index > 0 {
                 out.push(',');
             }
-            let (address, all, weak) = (object.addr(), ffi::Py_REFCNT(object), weak_count(object));
+            let object = object.as_ptr();
+            let (address, weak) = (object.addr(), weak_count(object));
+            // One of them is ours.
+            let all = ffi::Py_REFCNT(object) - 1;
             json::number(out, format_args!("\"{address}\":[{all},{seen},{weak}]"));
         }
         out.push('}');
@@ -127,7 +130,8 @@ unsafe fn top(hold: &mut Hold) -> Result<Answer, Stopped> {
         let mut counts: HashMap<(u64, &'static str), u64> = HashMap::new();
         tasks::each(hold, |object| {
             if let Some(task) = read(object, &numbers) {
-                let state = if task.waiter.is_some_and(|waiter| !is_done(waiter.as_ptr())) {
+                let waits = task.waits();
+                let state = if waits {
                     "waiting"
                 } else if chain::is_running(task.coro.as_ptr()) {
                     "running"

@@ -1,7 +1,7 @@
 //! Cancelling a task. Called by `cancel()` and by a task that waits for another.
 
 use super::cell::TaskRef;
-use crate::ffi::{Python, Raised, names::names, owned::Owned, recursion::deeper};
+use crate::ffi::{Python, Raised, depth::Deeper, names::names, owned::Owned};
 use crate::future::cell::State;
 use crate::future::layout::layout;
 use crate::future::outcome;
@@ -41,14 +41,19 @@ pub unsafe fn cancel(task: TaskRef, message: *mut ffi::PyObject) -> Python<bool>
 pub unsafe fn cancel_object(object: &Owned, message: *mut ffi::PyObject) -> Python<bool> {
     // SAFETY: a future whose type is exactly native is cancelled directly, any other through its method.
     unsafe {
-        if let Some(future) = layout().exact(object.as_ptr()) {
-            if ffi::Py_TYPE(object.as_ptr()) == layout().task {
-                return deeper(|| cancel(TaskRef::of(object.as_ptr()), message));
-            }
-            if gather::is_outer(object.as_ptr()) {
-                return deeper(|| gather::cancel(object.as_ptr(), message));
-            }
+        let native = layout().exact(object.as_ptr());
+        if let Some(future) = native
+            && ffi::Py_TYPE(object.as_ptr()) == layout().future
+        {
             return outcome::cancel(future, message);
+        }
+        // What it waits for may lead back to it.
+        let _deeper = Deeper::enter()?;
+        if native.is_some() {
+            if gather::is_outer(object.as_ptr()) {
+                return gather::cancel(object.as_ptr(), message);
+            }
+            return cancel(TaskRef::of(object.as_ptr()), message);
         }
         let message = if message.is_null() {
             ffi::Py_None()

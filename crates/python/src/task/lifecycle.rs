@@ -2,7 +2,7 @@
 
 use super::cell::TaskRef;
 use super::registry;
-use crate::ffi::{Python, compat, names::names, owned::Owned, types};
+use crate::ffi::{Python, compat, depth, names::names, owned::Owned, types};
 use crate::future::cell::State;
 use crate::future::door::door;
 use crate::future::layout::layout;
@@ -89,11 +89,22 @@ unsafe fn destroyed(task: TaskRef) {
 
 /// `tp_dealloc`, also reached from `subtype_dealloc`, which has finalised by then.
 pub unsafe extern "C" fn tp_dealloc(object: *mut ffi::PyObject) {
-    // SAFETY: the last reference is gone; nobody finds the task any more, but a finalizer may bring it back.
+    // SAFETY: the last reference is gone, so nobody may find the task; a subclass has been counted by `subtype_dealloc`.
+    unsafe {
+        registry::unlink(TaskRef::of(object));
+        if ffi::Py_TYPE(object) == layout().task {
+            depth::free(object, free)
+        } else {
+            free(object)
+        }
+    }
+}
+
+unsafe extern "C" fn free(object: *mut ffi::PyObject) {
+    // SAFETY: the last reference is gone; a finalizer may bring the object back.
     unsafe {
         let kind = ffi::Py_TYPE(object);
         let task = TaskRef::of(object);
-        registry::unlink(task);
         if kind == layout().task {
             let future = task.future().cell();
             let reports = future.log_traceback
