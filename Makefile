@@ -16,7 +16,7 @@ TYPED := python/rondeau tests/typing examples
 # Test runs of one Python: both drivers, unless told. `default` leaves the choice to the probe.
 DRIVERS ?= default epoll
 
-.PHONY: help run build test test-rust test-python differential quiet conformance upstream faults page soak valgrind asan refcounts ecosystem check format bench bench-rust clean
+.PHONY: help run build test test-rust test-python differential quiet conformance upstream faults page soak valgrind asan asan-rust msrv refcounts ecosystem check format bench bench-rust clean
 
 help:
 	@echo 'make run          build, then cook the kitchen in Python, with a page of who waited for what, and in Rust'
@@ -34,8 +34,10 @@ help:
 	@echo 'make soak         500 loops, a million connections, a million tasks: memory and descriptors do not grow'
 	@echo 'make valgrind     the programs of faults/ under valgrind'
 	@echo 'make asan         the tests, and each failing call, with AddressSanitizer in our Rust'
+	@echo 'make asan-rust    the tests of the Rust crates with AddressSanitizer, with and without io_uring'
+	@echo 'make msrv         the oldest Rust that Cargo.toml names compiles all of it'
 	@echo 'make refcounts    the tests on a debug interpreter (PY=python3-dbg): no run leaves a reference behind'
-	@echo 'make check        formatting, clippy, rustdoc, ruff, mypy'
+	@echo 'make check        formatting, clippy, rustdoc, ruff, mypy, and what msrv does'
 	@echo 'make format       let rustfmt and ruff have their way'
 	@echo 'make bench        Python: the table of ratios; ONLY="echo" picks some, FULL=1 takes all sizes, JSON=file keeps the figures,'
 	@echo '                  BEFORE=COMMIT measures what changed since that commit'
@@ -136,6 +138,25 @@ asan: build
 	  RONDEAU_DRIVER=epoll $(PYTHON) -m pytest --quiet $(ASAN_TESTS) && \
 	  $(PYTHON) -W ignore faults/sweep.py $(FAULTS)
 
+# The Rust face by itself; the toolchain's own runtime is linked in. Left out are tests that run cargo, and leaks: some tests leak on purpose.
+asan-rust:
+	@set -e; for driver in $(DRIVERS); do \
+	  if [ $$driver = default ]; then unset RONDEAU_DRIVER; else export RONDEAU_DRIVER=$$driver; fi; \
+	  echo "--- AddressSanitizer, RONDEAU_DRIVER=$${RONDEAU_DRIVER:-(not set)}"; \
+	  RUSTC_BOOTSTRAP=1 RUSTFLAGS='-Zsanitizer=address' CARGO_PROFILE_TEST_OPT_LEVEL=1 \
+	  ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
+	  cargo test --quiet --package rondeau --package rondeau-core --package rondeau-driver --all-features --lib --tests \
+	    --target $(HOST) --target-dir target/asan-rust -- --skip the_kitchen_ --skip the_cake_ --skip the_waiter_ --skip the_work_queue_; \
+	done
+
+# By that very compiler, which rustup fetches where it is there; without rustup nothing is known, which is said.
+MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+msrv: $(VENV)/.ready
+	@if command -v rustup >/dev/null; then set -x; \
+	  rustup toolchain install --profile minimal --no-self-update $(MSRV) >/dev/null 2>&1 && \
+	  rustup run $(MSRV) cargo check --quiet --workspace --all-features --target-dir target/msrv; \
+	else echo 'make msrv: without rustup there is no Rust $(MSRV) to try; nothing was checked'; fi
+
 # PY is a debug interpreter (Debian: python3-dbg, PY=python3-dbg), which counts its references. A test is run nine times in its time.
 # Those left out are processes of their own, or keep every processor busy for minutes.
 refcounts: build
@@ -169,6 +190,7 @@ check: $(VENV)/.ready
 	$(VENV)/bin/mypy $(TYPED)
 	$(VENV)/bin/mypy conformance
 	MYPYPATH=conformance $(VENV)/bin/mypy upstream/run.py upstream/sources.py upstream/progress.py
+	@$(MAKE) --no-print-directory msrv
 
 format: $(VENV)/.ready
 	cargo fmt

@@ -94,7 +94,7 @@ impl Pace {
     ) -> Park {
         if ready {
             self.turns += 1;
-            if self.turns % LOOK != 0 {
+            if !self.turns.is_multiple_of(LOOK) {
                 return Park::Skip;
             }
             let tick = (self.coarse)();

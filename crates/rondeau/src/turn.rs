@@ -44,7 +44,7 @@ impl Loop {
 
     /// Parks the thread, unless mail came meanwhile.
     fn wait(&self, pause: Option<Duration>) {
-        let pause = if self.mailbox.inbox.before_park() {
+        let pause = if self.mailbox.inbox().before_park() {
             pause
         } else {
             Some(Duration::ZERO)
@@ -59,7 +59,7 @@ impl Loop {
             return self.wait(None);
         }
         self.ask(Some(Duration::ZERO));
-        let idle = self.agenda.borrow().is_empty() && self.mailbox.inbox.is_empty();
+        let idle = self.agenda.borrow().is_empty() && self.mailbox.inbox().is_empty();
         let next_due = self.timers.borrow_mut().next_due();
         if let (true, Some(due)) = (idle, next_due) {
             self.clock.borrow_mut().advance_to(due);
@@ -71,7 +71,7 @@ impl Loop {
     fn ask(&self, pause: Option<Duration>) {
         let mut events = self.events.borrow_mut();
         let parked = self.driver.borrow().park(&mut events, pause);
-        self.mailbox.inbox.after_park();
+        self.mailbox.inbox().after_park();
         match parked {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => events.clear(),
@@ -96,7 +96,7 @@ impl Loop {
 
     #[inline]
     fn collect_mail(&self) {
-        if !self.mailbox.inbox.is_empty() {
+        if !self.mailbox.inbox().is_empty() {
             self.sort_mail();
         }
     }
@@ -104,7 +104,7 @@ impl Loop {
     #[cold]
     fn sort_mail(&self) {
         let mut letters = self.letters.take();
-        self.mailbox.inbox.drain_into(&mut letters);
+        self.mailbox.inbox().drain_into(&mut letters);
         for letter in letters.drain(..) {
             match letter {
                 // SAFETY: this loop is entered, so this is home; the letter's reference is given up.

@@ -128,7 +128,8 @@ impl Outbox {
             self.since = clock::monotonic();
             return false;
         }
-        self.callbacks % LOOK == 0 && clock::monotonic().saturating_sub(self.since) >= NANOS
+        self.callbacks.is_multiple_of(LOOK)
+            && clock::monotonic().saturating_sub(self.since) >= NANOS
     }
 
     /// Takes the transports with their references, in the order in which they were written to, and what became of each one's bytes.
