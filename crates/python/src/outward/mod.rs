@@ -6,7 +6,7 @@
 //! and goes on to the original. The objects, their names and signatures stay what they are. Modules that are imported later are seen
 //! as they are made, through `_imp`.
 //!
-//! `names` is which functions, `trampolines` what stands before them, `slots` the two that are no methods. It needs no GIL and no
+//! `names` is which functions, `trampolines` what stands before them, `slots` the two that are no methods, `rehash` who knew them before. It needs no GIL and no
 //! interpreter: other threads and subinterpreters go the same way. Nothing is ever put back: a trampoline lives as long as the process.
 //!
 //! Where anything of it cannot be done (memory that cannot be written, a full table), nothing waits: `is_complete` is false, and each
@@ -16,6 +16,7 @@
 //! replacing libc's functions in the tables of the dynamic linker (read-only with RELRO, and a debugger's or sanitizer's business).
 
 mod names;
+mod rehash;
 mod slots;
 mod trampolines;
 mod writable;
@@ -68,7 +69,7 @@ pub fn init() -> Python<()> {
             });
         }
     }
-    Ok(())
+    rehash::all()
 }
 
 /// A module was made: what it has is interposed too. What goes wrong must not make its import fail.
