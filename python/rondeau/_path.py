@@ -274,11 +274,16 @@ class Path(Contents):
             preserve_metadata: times and extended attributes too.
 
         Raises:
-            OSError: EINVAL, `target` is the same file; FileExistsError, `target` is a folder.
+            OSError: EINVAL, `target` is the same file, or lies in the folder that is copied; FileExistsError, `target` is
+                a folder.
         """
+        _check_distinct(self._path, pathlib.Path(target))
         known = await self.stat(follow_symlinks=follow_symlinks)
         if native() and stat.S_ISREG(known.st_mode) and not await self._has_inode(target, known):
-            await _core.file_copy(str(self._path), os.fspath(target))
+            try:
+                await _core.file_copy(str(self._path), os.fspath(target))
+            except OSError as error:
+                raise _of_one(error) from None
             if preserve_metadata:
                 await ask(shutil.copystat, self._path, target, follow_symlinks=follow_symlinks)
         else:
@@ -291,12 +296,23 @@ class Path(Contents):
         return await self.copy(target, follow_symlinks=follow_symlinks, preserve_metadata=preserve_metadata)
 
     async def move(self, target: Name) -> Self:
-        """Rename to `target`; to another file system by copying and removing. Return that path."""
+        """Rename to `target`; to another file system by copying and removing. Return that path.
+
+        Raises:
+            OSError: EINVAL, `target` is the same file, also by a link: renaming would leave only the link.
+        """
         try:
-            return await self.rename(target)
+            same = os.path.samestat(await self.stat(), await self.with_segments(target).stat())
+        except OSError:
+            same = False  # A link that leads nowhere is moved, too.
+        if same:
+            raise _same("file", self._path, pathlib.Path(target))
+        try:
+            return await self.rename(pathlib.Path(target))
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
+        await ask(_check_holds_files, self._path, pathlib.Path(target))
         await self.copy(target, follow_symlinks=False, preserve_metadata=True)
         folder = await self.is_dir() and not await self.is_symlink()
         await (ask(shutil.rmtree, self._path) if folder else self.unlink())
@@ -319,15 +335,70 @@ class Path(Contents):
         return os.path.samestat(known, theirs)
 
 
+def _same(what: str, source: pathlib.Path, target: pathlib.Path) -> OSError:
+    return OSError(errno.EINVAL, f"Source and target are the same {what}", str(source), None, str(target))
+
+
+def _check_holds_files(source: pathlib.Path, target: pathlib.Path) -> None:
+    """In a thread: what is written to a device is gone, and its source must not be removed then."""
+    if not source.is_file() or source.is_symlink():
+        return
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(source), None, str(target))
+
+
+def _of_one(error: OSError) -> OSError:
+    """The error as pathlib has it: of the target alone, where it could not be opened."""
+    source, target = error.filename, error.filename2
+    is_targets = error.errno in _OF_NAMES or (error.errno in _OF_RIGHTS and os.access(source, os.R_OK))
+    if target is None or not is_targets:
+        return error
+    return OSError(error.errno, error.strerror, target)
+
+
+# The source was there a moment ago, and is a plain file.
+_OF_NAMES = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS, errno.ETXTBSY)
+_OF_RIGHTS = (errno.EACCES, errno.EPERM)
+
+
+def _check_distinct(source: pathlib.Path, target: pathlib.Path) -> None:
+    """By their names, as pathlib does it."""
+    if source == target:
+        raise _same("path", source, target)
+    if source in target.parents:
+        raise _inside(source, target)
+
+
+def _inside(source: pathlib.Path, target: pathlib.Path) -> OSError:
+    return OSError(errno.EINVAL, "Source path is a parent of target path", str(source), None, str(target))
+
+
 def _copy(source: pathlib.Path, target: pathlib.Path, follow: bool, metadata: bool) -> None:
     """In a thread: what is no plain file."""
+    if source.is_dir() and (follow or not source.is_symlink()):
+        # Whatever the names say, a folder never goes into itself.
+        known = os.stat(source)
+        place = os.path.realpath(target.parent)
+        for folder in (place, *map(str, pathlib.Path(place).parents)):
+            if os.path.exists(folder) and os.path.samestat(os.stat(folder), known):
+                raise _inside(source, target)
+    _copy_one(source, target, follow, metadata)
+
+
+def _copy_one(source: pathlib.Path, target: pathlib.Path, follow: bool, metadata: bool) -> None:
     if source.is_symlink() and not follow:
         target.symlink_to(source.readlink())
+        if metadata:
+            known = source.lstat()
+            os.utime(target, ns=(known.st_atime_ns, known.st_mtime_ns), follow_symlinks=False)
     elif source.is_dir():
-        copy = shutil.copy2 if metadata else shutil.copy
-        shutil.copytree(source, target, symlinks=not follow, copy_function=copy)
+        children = list(source.iterdir())
+        target.mkdir()
+        for child in children:
+            _copy_one(child, target / child.name, follow, metadata)
+        (shutil.copystat if metadata else shutil.copymode)(source, target)
     elif target.exists() and source.samefile(target):
-        raise OSError(errno.EINVAL, "Source and target are the same file", str(source), None, str(target))
+        raise _same("file", source, target)
     else:
         shutil.copyfile(source, target, follow_symlinks=follow)
         (shutil.copystat if metadata else shutil.copymode)(source, target)
