@@ -594,3 +594,19 @@ def test_in_debug_mode(compare_native):
         await task
 
     compare_native(body, debug=True)
+
+
+@pytest.mark.parametrize("aio", [asyncio, rondeau], ids=["asyncio", "rondeau"])
+@pytest.mark.parametrize("what", ["itself", "another", "junk"])
+def test_a_conditions_methods_stay_those_of_the_lock_that_it_was_made_with(aio, what):
+    async def main():
+        condition = aio.Condition()
+        first = condition._lock
+        condition._lock = {"itself": condition, "another": aio.Lock(), "junk": 5}[what]
+        await condition.acquire()
+        assert first.locked()
+        assert condition.locked()
+        condition.release()
+        assert not first.locked()
+
+    rondeau.run(main())

@@ -42,20 +42,31 @@ pub enum Place {
 struct Shown {
     name: *mut ffi::PyObject,
     place: Place,
+    /// Of `Inner`: the attributes that are `OfInner`.
+    of_inner: Vec<*mut ffi::PyObject>,
 }
 
 /// The table for a type.
 pub fn table(fields: Vec<(&'static CStr, Place)>) -> Python<Vec<ffi::PyGetSetDef>> {
     let mut all = Vec::new();
-    for (name, place) in fields {
+    let interned = |name: &CStr| {
         // SAFETY: the name ends in NUL.
-        let interned = unsafe { ffi::PyUnicode_InternFromString(name.as_ptr()) };
-        if interned.is_null() {
-            return Err(Raised);
+        unsafe { Owned::new(ffi::PyUnicode_InternFromString(name.as_ptr())).map(Owned::into_ptr) }
+    };
+    let mut of_inner = Vec::new();
+    for (name, place) in &fields {
+        if matches!(place, Place::OfInner) {
+            of_inner.push(interned(name)?);
         }
+    }
+    for (name, place) in fields {
         // CPython keeps the closure for the life of the process.
         let shown = Box::leak(Box::new(Shown {
-            name: interned,
+            name: interned(name)?,
+            of_inner: match place {
+                Place::Inner => of_inner.clone(),
+                _ => Vec::new(),
+            },
             place,
         }));
         all.push(ffi::PyGetSetDef {
@@ -146,6 +157,7 @@ unsafe fn store(this: Primitive, shown: &Shown, value: *mut ffi::PyObject) -> Py
                 Owned::from_borrowed(value).into_ptr()
             }
         };
+        keep_of_inner(this, shown)?;
         let fields = this.cell();
         let done = match shown.place {
             Place::Loop => {
@@ -194,6 +206,24 @@ unsafe fn store(this: Primitive, shown: &Shown, value: *mut ffi::PyObject) -> Py
             return Ok(());
         }
         own(this, shown.name, (!done).then_some(value))
+    }
+}
+
+/// A lock is replaced: what asyncio took from it in `__init__` stays the old one's.
+unsafe fn keep_of_inner(this: Primitive, shown: &Shown) -> Python<()> {
+    // SAFETY: called on an instance; the lock is kept alive while it is asked.
+    unsafe {
+        if shown.of_inner.is_empty() || this.cell().inner.is_null() {
+            return Ok(());
+        }
+        let inner = Owned::from_borrowed(this.cell().inner);
+        for name in &shown.of_inner {
+            if this.own(*name)?.is_none() {
+                let value = Owned::new(ffi::PyObject_GetAttr(inner.as_ptr(), *name))?;
+                own(this, *name, Some(value.as_ptr()))?;
+            }
+        }
+        Ok(())
     }
 }
 
