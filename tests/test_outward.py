@@ -10,7 +10,7 @@ PROGRAM = """
     functions = [os.stat, os.open, os.unlink, os.rmdir, os.write, os.execv, os._exit, time.sleep, select.select, len]
     names = {function: function.__name__ for function in functions}
     known, frozen = set(functions), [id(function) for function in functions]
-    supports = {name: set(map(id, getattr(os, name))) for name in dir(os) if name.startswith("supports_")}
+    supports = {name: set(map(id, getattr(os, name))) for name in dir(os) if isinstance(getattr(os, name), set)}
     order = list(names)
 
     import rondeau

@@ -2,6 +2,7 @@
 
 import errno
 import functools
+import itertools
 import os
 import pathlib
 import re
@@ -102,11 +103,11 @@ OPERATIONS = {
 LATE = {"copy", "copy, links as links", "copy with metadata", "copy_into", "move", "move_into"}
 
 
-def ours(path, operation, source, target):
+def ours(runner, path, operation, source, target):
     async def main():
         await OPERATIONS[operation](rondeau.Path(source), target)
 
-    return in_a_folder(path, lambda: rondeau.run(main()))
+    return in_a_folder(path, lambda: runner.run(main()))
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -114,14 +115,11 @@ def test_each_pair_is_as_in_pathlib(operation, tmp_path):
     if operation in LATE and sys.version_info < (3, 14):
         pytest.skip("pathlib has no such method")
     wrong = []
-    for source in NAMES:
-        for target in NAMES:
-            if "/dev/" in source:
-                continue
-            number = len(list(tmp_path.iterdir()))
+    with rondeau.Runner() as runner:
+        for number, (source, target) in enumerate(itertools.product(NAMES[:-1], NAMES)):
             act = functools.partial(OPERATIONS[operation], pathlib.Path(source), target)
-            theirs = in_a_folder(tmp_path / f"{number}", act)
-            found = ours(tmp_path / f"{number + 1}", operation, source, target)
+            theirs = in_a_folder(tmp_path / f"{number} theirs", act)
+            found = ours(runner, tmp_path / f"{number} ours", operation, source, target)
             if found != theirs and not is_better(operation, source, target, found, theirs):
                 wrong.append((source, target, theirs[0], found[0], theirs[1] == found[1]))
     assert not wrong, "\n".join(map(str, wrong[:20]))
