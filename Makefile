@@ -16,7 +16,7 @@ TYPED := python/rondeau tests/typing examples
 # Test runs of one Python: both drivers, unless told. `default` leaves the choice to the probe.
 DRIVERS ?= default epoll
 
-.PHONY: help run build test test-rust test-python differential quiet conformance upstream faults page soak valgrind asan asan-rust msrv refcounts ecosystem check format bench bench-rust clean
+.PHONY: help run build test test-rust test-python differential fuzz quiet conformance upstream faults page soak valgrind asan asan-rust msrv refcounts ecosystem check format bench bench-rust clean
 
 help:
 	@echo 'make run          build, then cook the kitchen in Python, with a page of who waited for what, and in Rust'
@@ -25,6 +25,8 @@ help:
 	@echo 'make test-rust    only these'
 	@echo 'make test-python  only these; TESTS="tests/test_tcp.py -k echo" picks some'
 	@echo 'make differential 100,000 random programs with asyncio and with the native names; PROGRAMS=1000 for fewer; what follows a write, WRITES=1000'
+	@echo 'make fuzz         100,000 programs of each kind that try to end the process by a signal, to hang it, or to see a difference from asyncio;'
+	@echo '                  PROGRAMS=1000 for fewer, ONLY="calls traces" picks kinds, SEED=calls:411 repeats one'
 	@echo 'make quiet        10,000 runs of a loop beside processes that compute: the watchdog reports nothing; RUNS=1000 for fewer'
 	@echo 'make upstream     the test suites of aiofiles, aiohttp, anyio, uvicorn, websockets and Tornado, on Rondeau; ONLY="anyio" picks one'
 	@echo 'make conformance  the own asyncio tests of the interpreter, on Rondeau; ONLY="test_events" picks some, NATIVE=1 tests all that is native'
@@ -97,6 +99,10 @@ upstream: build
 differential: build
 	PROGRAMS=$(or $(PROGRAMS),100000) $(PYTHON) -m pytest --quiet -o faulthandler_timeout=0 tests/test_native_differential.py
 	WRITES=$(or $(WRITES),20000) $(PYTHON) -m pytest --quiet -o faulthandler_timeout=0 tests/test_write_differential.py
+
+# Hours: about fifteen minutes for 10,000 of each kind. PYTHONMALLOC=debug in the environment is obeyed.
+fuzz: build
+	nice $(PYTHON) fuzz/run.py --programs $(or $(PROGRAMS),100000) $(if $(SEED),--seed $(SEED)) $(foreach kind,$(ONLY),--only $(kind))
 
 # Some minutes: eight processes a processor compute meanwhile.
 quiet: build

@@ -4,7 +4,7 @@
 
 use super::{HANDLE, TIMER, is, is_cancelled, replace, slot, timer_key, types};
 use crate::door::door;
-use crate::ffi::{Python, answer, compat, names::names, owned::Owned};
+use crate::ffi::{Python, Raised, answer, compat, names::names, owned::Owned};
 use crate::native_loop::Loop;
 use pyo3_ffi as ffi;
 use std::ptr;
@@ -23,13 +23,28 @@ unsafe fn cancel_native(handle: *mut ffi::PyObject, timer: bool) -> Python<()> {
         }
         ffi::Py_INCREF(ffi::Py_True());
         replace(slot(handle, slots.cancelled), ffi::Py_True());
-        let loop_ = Loop::from_object(*slot(handle, slots.loop_));
-        if loop_.parts().debug {
+        let loop_ = Owned::from_borrowed(*slot(handle, slots.loop_));
+        let native = Loop::checked(loop_.as_ptr());
+        let debug = match native {
+            Some(native) => native.parts().debug,
+            // The program has set `_loop`: what it set is asked, as asyncio asks it.
+            None => {
+                let debug = ffi::PyObject_CallMethodNoArgs(loop_.as_ptr(), names().get_debug);
+                match ffi::PyObject_IsTrue(Owned::new(debug)?.as_ptr()) {
+                    -1 => return Err(Raised),
+                    truth => truth == 1,
+                }
+            }
+        };
+        if debug {
             let repr = Owned::new(ffi::PyObject_Repr(handle))?;
             replace(slot(handle, slots.repr), repr.into_ptr());
         }
-        if timer && let Some(key) = timer_key(handle).take() {
-            let removed = loop_.parts().timers.cancel(key);
+        if timer
+            && let Some(native) = native
+            && let Some(key) = timer_key(handle).take()
+        {
+            let removed = native.parts().timers.cancel(key);
             ffi::Py_INCREF(ffi::Py_False());
             replace(slot(handle, slots.scheduled), ffi::Py_False());
             if let Some(ready) = removed {

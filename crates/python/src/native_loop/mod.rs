@@ -142,6 +142,19 @@ impl Loop {
         }
     }
 
+    /// The native loop that `object` is: None for any other object.
+    ///
+    /// # Safety
+    /// `object` points to a live object.
+    #[inline]
+    pub unsafe fn checked(object: *mut ffi::PyObject) -> Option<Loop> {
+        // SAFETY: the type is checked before the layout is relied on.
+        unsafe {
+            let native = ffi::PyObject_TypeCheck(object, loop_type()) != 0;
+            native.then(|| Loop::from_object(object))
+        }
+    }
+
     /// The Python object, borrowed.
     #[inline]
     pub fn object(self) -> *mut ffi::PyObject {

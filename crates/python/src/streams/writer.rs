@@ -9,6 +9,7 @@ use crate::ffi::{
     Python, Raised, answer,
     args::{Args, raise},
     compat,
+    depth::Deeper,
     holder::Holder,
     instance::Instance,
     names::names,
@@ -147,6 +148,7 @@ pub unsafe extern "C" fn writelines(
         WriterRef::from_object(object)
             .transport()
             .and_then(|transport| {
+                let _deeper = Deeper::enter()?;
                 let args = [transport.as_ptr(), data];
                 Owned::new(ffi::PyObject_VectorcallMethod(
                     names().writelines,
@@ -167,6 +169,8 @@ unsafe fn ask(object: *mut ffi::PyObject, name: *mut ffi::PyObject) -> *mut ffi:
             WriterRef::from_object(object)
                 .transport()
                 .and_then(|transport| {
+                    // A program may have made it its own.
+                    let _deeper = Deeper::enter()?;
                     Owned::new(ffi::PyObject_CallMethodNoArgs(transport.as_ptr(), name))
                 }),
         )
@@ -240,6 +244,7 @@ pub unsafe extern "C" fn get_extra_info(
             if given[0].is_null() || call.positional.len() > 2 {
                 call.expect_positional("StreamWriter.get_extra_info", 1, 2)?;
             }
+            let _deeper = Deeper::enter()?;
             let args = [transport.as_ptr(), given[0], given[1]];
             Owned::new(ffi::PyObject_VectorcallMethod(
                 names().get_extra_info,

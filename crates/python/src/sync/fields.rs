@@ -6,7 +6,7 @@
 
 use super::primitive::Primitive;
 use super::{event, queue};
-use crate::ffi::{Python, Raised, answer, args::raise, owned::Owned};
+use crate::ffi::{Python, Raised, answer, args::raise, depth::Deeper, owned::Owned};
 use crate::future::status;
 use pyo3_ffi as ffi;
 use std::ffi::{CStr, c_int, c_void};
@@ -105,6 +105,8 @@ unsafe fn value(this: Primitive, shown: &Shown) -> Python<Owned> {
             Place::Inner => Ok(or_none(cell.inner)),
             Place::State => Ok(or_none(cell.finished)),
             Place::OfInner => {
+                // A program may have made it its own.
+                let _deeper = Deeper::enter()?;
                 let inner = or_none(cell.inner);
                 Owned::new(ffi::PyObject_GetAttr(inner.as_ptr(), shown.name))
             }

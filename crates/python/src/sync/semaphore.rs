@@ -176,7 +176,7 @@ unsafe fn wake_next(this: Primitive) -> Python<bool> {
         while index < deque::len(waiters.as_ptr()) {
             let waiting = deque::at(waiters.as_ptr(), index)?;
             if !waiter::done(waiting.as_ptr())? {
-                this.cell().number -= 1;
+                this.cell().number = this.cell().number.wrapping_sub(1);
                 waiter::wake(waiting.as_ptr(), ffi::Py_True())?;
                 return Ok(true);
             }
@@ -215,7 +215,7 @@ unsafe fn start<M: Method>(coro: CoroRef, this: Primitive) -> Python<Sent> {
     unsafe {
         if acts(this)?.is_some() {
             if !is_locked(this)? {
-                this.cell().number -= 1;
+                this.cell().number = this.cell().number.wrapping_sub(1);
                 return Ok(given::<M>());
             }
             if let Some(fresh) = waiter::new(this, Purpose::Semaphore)? {
@@ -250,7 +250,7 @@ unsafe fn go_on<M: Method>(
         {
             let given_up = !waiter::cancelled(waited.as_ptr())?;
             if given_up && (!new || waiter::done(waited.as_ptr())?) {
-                this.cell().number += 1;
+                this.cell().number = this.cell().number.wrapping_add(1);
                 if !new {
                     wake_next(this)?;
                 }

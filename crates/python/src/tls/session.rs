@@ -11,7 +11,7 @@
 use super::openssl::{Bio, Functions, Ssl, functions};
 use super::sslproto::{SslProto, method, sslproto};
 use super::state::{Protocol, State};
-use crate::ffi::{Python, names::names, owned::Owned};
+use crate::ffi::{Python, Raised, names::names, owned::Owned};
 use pyo3_ffi as ffi;
 use std::ffi::c_void;
 use std::ptr;
@@ -162,7 +162,7 @@ unsafe fn look_inside(
 pub unsafe fn give(protocol: Protocol, slice: &[u8]) -> Python<()> {
     // SAFETY: MemoryBIO copies what the view shows before it returns, so that the view need not outlive the slice.
     unsafe {
-        let bio = Owned::from_borrowed(protocol.state().incoming);
+        let bio = protocol.kept("_incoming", |state| state.incoming)?;
         let view = Owned::new(ffi::PyMemoryView_FromMemory(
             slice.as_ptr() as *mut _,
             slice.len() as ffi::Py_ssize_t,
@@ -180,17 +180,24 @@ pub unsafe fn pending(protocol: Protocol, outgoing: bool) -> Python<usize> {
     // SAFETY: the borrow ends before Python runs.
     unsafe {
         let state = protocol.state();
-        let (bio, object) = if outgoing {
-            (state.outgoing_bio, state.outgoing)
+        let bio = if outgoing {
+            state.outgoing_bio
         } else {
-            (state.incoming_bio, state.incoming)
+            state.incoming_bio
         };
         if let Some(direct) = Direct::of(protocol) {
             return Ok(direct.pending(bio));
         }
-        let object = Owned::from_borrowed(object);
+        let object = if outgoing {
+            protocol.kept("_outgoing", |state| state.outgoing)?
+        } else {
+            protocol.kept("_incoming", |state| state.incoming)?
+        };
         let count = Owned::new(ffi::PyObject_GetAttr(object.as_ptr(), names().pending_))?;
-        Ok(ffi::PyLong_AsSsize_t(count.as_ptr()).max(0) as usize)
+        match ffi::PyLong_AsSsize_t(count.as_ptr()) {
+            -1 if !ffi::PyErr_Occurred().is_null() => Err(Raised),
+            count => Ok(count.max(0) as usize),
+        }
     }
 }
 
@@ -214,7 +221,7 @@ pub unsafe fn ask(
     // SAFETY: the object is kept alive over the call.
     unsafe {
         let known = sslproto()?;
-        let object = Owned::from_borrowed(protocol.state().sslobj);
+        let object = protocol.kept("_sslobj", |state| state.sslobj)?;
         let mut all = vec![object.as_ptr()];
         all.extend(args);
         match method(name, &all) {

@@ -7,7 +7,7 @@
 //! All zeroes is a valid state: CPython allocates it so, and asyncio's `__init__` fills it.
 
 use super::openssl::{Bio, Ssl};
-use crate::ffi::gil::GilCell;
+use crate::ffi::{Python, args::raise, gil::GilCell, owned::Owned};
 use pyo3_ffi as ffi;
 use std::ffi::c_char;
 use std::ptr;
@@ -105,6 +105,27 @@ impl Protocol {
     #[inline]
     pub fn object(self) -> *mut ffi::PyObject {
         self.0
+    }
+
+    /// One of the fields that hold an object, kept; AttributeError where a program has deleted it.
+    ///
+    /// # Safety
+    /// The protocol lives.
+    #[inline]
+    pub unsafe fn kept(
+        self,
+        name: &str,
+        field: impl FnOnce(&State) -> *mut ffi::PyObject,
+    ) -> Python<Owned> {
+        // SAFETY: the borrow ends before the reference is taken.
+        unsafe {
+            let object = field(self.state());
+            if object.is_null() {
+                let message = format!("'SSLProtocol' object has no attribute '{name}'");
+                return Err(raise(ffi::PyExc_AttributeError, &message));
+            }
+            Ok(Owned::from_borrowed(object))
+        }
     }
 
     /// The fields, to read or write.

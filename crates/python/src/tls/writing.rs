@@ -107,7 +107,7 @@ unsafe fn send(protocol: Protocol, direct: Direct, slices: &[&[u8]]) -> Python<(
             if taken < slices.len() {
                 // What was written keeps its place before what comes now.
                 if let Some(records) = &records {
-                    let bio = Owned::from_borrowed(protocol.state().outgoing);
+                    let bio = protocol.kept("_outgoing", |state| state.outgoing)?;
                     method(names().write, &[bio.as_ptr(), records.as_ptr()])?;
                 }
                 for slice in &slices[taken..] {
@@ -131,7 +131,7 @@ unsafe fn put_back(protocol: Protocol, slice: &[u8]) -> Python<()> {
             slice.as_ptr().cast(),
             slice.len() as ffi::Py_ssize_t,
         ))?;
-        let backlog = Owned::from_borrowed(protocol.state().backlog);
+        let backlog = protocol.kept("_write_backlog", |state| state.backlog)?;
         method(names().append, &[backlog.as_ptr(), bytes.as_ptr()])?;
         protocol.state().backlog_size += slice.len() as ffi::Py_ssize_t;
         Ok(())
@@ -177,7 +177,7 @@ pub unsafe fn do_write(protocol: Protocol) -> Python<()> {
     // SAFETY: each borrow ends before Python runs; each object is kept alive over the calls.
     unsafe {
         while has_backlog(protocol)? {
-            let backlog = Owned::from_borrowed(protocol.state().backlog);
+            let backlog = protocol.kept("_write_backlog", |state| state.backlog)?;
             let data = Owned::new(ffi::PySequence_GetItem(backlog.as_ptr(), 0))?;
             let asked = session::ask(protocol, names().write, &[data.as_ptr()])?;
             let Answer::Done(count) = asked else { break };
@@ -216,7 +216,7 @@ pub unsafe fn process_outgoing(protocol: Protocol) -> Python<()> {
         let nothing =
             Direct::of(protocol).is_some_and(|direct| direct.pending(state.outgoing_bio) == 0);
         if state.ssl_writing_paused == 0 && !nothing {
-            let bio = Owned::from_borrowed(state.outgoing);
+            let bio = protocol.kept("_outgoing", |state| state.outgoing)?;
             let records = method(names().read, &[bio.as_ptr()])?;
             if ffi::PyObject_Size(records.as_ptr()) > 0 {
                 pass_on(protocol, &records)?;

@@ -4,7 +4,7 @@
 
 use super::state::{Transport, transport_type};
 use super::{close as closing, methods, write as writing};
-use crate::ffi::{Python, Raised, names::names, owned::Owned};
+use crate::ffi::{Python, Raised, depth::Deeper, names::names, owned::Owned};
 use pyo3_ffi as ffi;
 
 /// The transport of ours that `object` is, if nothing was put in front of its methods.
@@ -23,6 +23,16 @@ unsafe fn own(object: *mut ffi::PyObject) -> Option<Transport> {
     }
 }
 
+/// Asks any other: it may be a writer, which asks its transport in turn.
+#[cold]
+unsafe fn by_method(object: *mut ffi::PyObject, name: *mut ffi::PyObject) -> Python<Owned> {
+    // SAFETY: the caller keeps the object alive.
+    unsafe {
+        let _deeper = Deeper::enter()?;
+        Owned::new(ffi::PyObject_CallMethodNoArgs(object, name))
+    }
+}
+
 /// `transport.write(data)`: what it returns.
 ///
 /// # Safety
@@ -34,6 +44,7 @@ pub unsafe fn write(object: *mut ffi::PyObject, data: *mut ffi::PyObject) -> Pyt
         match own(object) {
             Some(transport) => writing::write(transport, data),
             None => {
+                let _deeper = Deeper::enter()?;
                 Owned::new(ffi::PyObject_CallMethodOneArg(object, names().write, data)).map(drop)
             }
         }
@@ -51,7 +62,7 @@ pub unsafe fn is_closing(object: *mut ffi::PyObject) -> Python<bool> {
         if let Some(transport) = own(object) {
             return Ok(transport.state().closing);
         }
-        let answer = Owned::new(ffi::PyObject_CallMethodNoArgs(object, names().is_closing))?;
+        let answer = by_method(object, names().is_closing)?;
         match ffi::PyObject_IsTrue(answer.as_ptr()) {
             -1 => Err(Raised),
             truth => Ok(truth == 1),
@@ -70,7 +81,7 @@ pub unsafe fn close(object: *mut ffi::PyObject) -> Python<Owned> {
             Some(transport) => {
                 closing::close(transport).map(|()| Owned::from_borrowed(ffi::Py_None()))
             }
-            None => Owned::new(ffi::PyObject_CallMethodNoArgs(object, names().close)),
+            None => by_method(object, names().close),
         }
     }
 }
@@ -84,11 +95,7 @@ pub unsafe fn pause_reading(object: *mut ffi::PyObject) -> Python<()> {
     unsafe {
         match own(object) {
             Some(transport) => methods::pause(transport),
-            None => Owned::new(ffi::PyObject_CallMethodNoArgs(
-                object,
-                names().pause_reading,
-            ))
-            .map(drop),
+            None => by_method(object, names().pause_reading).map(drop),
         }
     }
 }
@@ -102,11 +109,7 @@ pub unsafe fn resume_reading(object: *mut ffi::PyObject) -> Python<()> {
     unsafe {
         match own(object) {
             Some(transport) => methods::resume(transport),
-            None => Owned::new(ffi::PyObject_CallMethodNoArgs(
-                object,
-                names().resume_reading,
-            ))
-            .map(drop),
+            None => by_method(object, names().resume_reading).map(drop),
         }
     }
 }

@@ -236,7 +236,7 @@ unsafe fn come(coro: CoroRef, this: Primitive, condition: Primitive) -> Python<b
     unsafe {
         let cell = this.cell();
         coro.cell().count = cell.number as u32;
-        cell.number += 1;
+        cell.number = cell.number.wrapping_add(1);
         let last = cell.number == cell.limit;
         if last {
             state::set(this, DRAINING);
@@ -263,7 +263,7 @@ unsafe fn gone(this: Primitive, condition: Primitive, sent: Python<Sent>) -> Pyt
     // SAFETY: as above.
     unsafe {
         let sent = after(sent, || {
-            this.cell().number -= 1;
+            this.cell().number = this.cell().number.wrapping_sub(1);
             if this.cell().number != 0 {
                 return Ok(());
             }

@@ -89,7 +89,7 @@ unsafe fn task_done(this: Primitive, call: Args<'_>) -> Python<Option<Owned>> {
             return Ok(None);
         }
         let cell = this.cell();
-        cell.number -= 1;
+        cell.number = cell.number.wrapping_sub(1);
         if cell.number == 0 && !cell.finished.is_null() {
             let event = Owned::from_borrowed(cell.finished);
             event::set(Primitive::of(event.as_ptr()))?;

@@ -221,7 +221,7 @@ pub unsafe fn add(this: Primitive, container: Container, item: *mut ffi::PyObjec
         }
         container.add(items(this)?.as_ptr(), item)?;
         let cell = this.cell();
-        cell.number += 1;
+        cell.number = cell.number.wrapping_add(1);
         if !cell.finished.is_null() {
             Primitive::of(cell.finished).cell().flag = false;
         }
