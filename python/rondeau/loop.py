@@ -348,7 +348,17 @@ class EventLoop(Running):
             address = resolved[0][4]
         await self._sock_connect_resolved(sock, address)
 
-    # Subprocesses
+    # Pipes and subprocesses
+
+    def _make_read_pipe_transport(self, pipe: Any, protocol: Any, waiter: Any = None, extra: Any = None) -> Any:
+        from ._pipes import read_pipe  # Few programs have any.
+
+        return read_pipe(self, pipe, protocol, waiter, extra)
+
+    def _make_write_pipe_transport(self, pipe: Any, protocol: Any, waiter: Any = None, extra: Any = None) -> Any:
+        from ._pipes import write_pipe  # Few programs have any.
+
+        return write_pipe(self, pipe, protocol, waiter, extra)
 
     async def _make_subprocess_transport(
         self,
