@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import contextvars
 import gc
+import queue
 import subprocess
 import sys
 import textwrap
@@ -238,3 +239,28 @@ def test_debug_mode_refuses_coroutines(compare_native):
             note(error)
 
     compare_native(body, debug=True)
+
+
+def test_the_pools_queue_answers_who_counts_it(loop):
+    async def main():
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, int)
+        pool, release = loop._default_executor, threading.Event()
+        queue_ = pool._work_queue
+        assert (queue_.qsize(), queue_.empty()) == (0, True)
+        jobs = [loop.run_in_executor(None, release.wait) for _ in range(pool._max_workers + 3)]
+        while queue_.qsize() > 3:  # Each thread takes one.
+            await asyncio.sleep(0.001)
+        assert (queue_.qsize(), queue_.empty()) == (3, False)
+        release.set()
+        await asyncio.gather(*jobs)
+        for how in ({"block": False}, {"timeout": 0.01}, {"block": True, "timeout": 0}):
+            if pool._idle_semaphore is not None:  # The threads wait for items as well.
+                with pytest.raises(queue.Empty):
+                    queue_.get(**how)
+        with pytest.raises(queue.Empty):
+            queue_.get_nowait()
+        with pytest.raises(ValueError, match="'timeout' must be a non-negative number"):
+            queue_.get(timeout=-1)
+
+    loop.run_until_complete(main())

@@ -1,9 +1,11 @@
 """create_server and create_unix_server: every option, and the ends of a server with its connections."""
 
 import asyncio
+import gc
 import os
 import socket
 import sys
+import weakref
 
 import pytest
 
@@ -265,3 +267,37 @@ def test_cleanup_of_the_socket_file(run, tmp_path):
         await ended(gone)
 
     run(main())
+
+
+def test_a_closed_server_is_freed_by_counting(run):
+    """No cycle holds it: what its handler holds goes with it, also while the collector is off."""
+
+    async def main():
+        class Thing:
+            pass
+
+        thing = Thing()
+        gone = weakref.ref(thing)
+
+        async def serve(reader, writer, thing=thing):
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
+        await asyncio.sleep(0.01)
+        server.close()
+        await server.wait_closed()
+        del serve, thing, server, reader, writer
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return gone
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert run(main())() is None
+    finally:
+        gc.enable()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 from . import _core
 
 TYPE_CHECKING = False
@@ -19,7 +21,7 @@ class Clients:
 
     def __init__(self, loop: _core.EventLoop, server: Server) -> None:
         self._loop = loop
-        self._server = server
+        self._server = weakref.ref(server)  # Which has this: a server that nobody knows any more is freed at once.
         self._others: set[Any] = set()
         self._count = 0
 
@@ -33,7 +35,8 @@ class Clients:
         self._others.discard(transport)
 
     def copy(self) -> list[Any]:
-        return [*self._loop._transports_of(self._server), *self._others]
+        server = self._server()
+        return [*(self._loop._transports_of(server) if server is not None else ()), *self._others]
 
     def __len__(self) -> int:
         return self._count

@@ -5,20 +5,22 @@
 
 use super::job;
 use crate::ffi::{
-    Python, answer,
-    args::raise_type_error,
+    Python, Raised, answer,
+    args::{Args, raise, raise_type_error},
     gil::GilCell,
     names::names,
     owned::Owned,
     types::{self, Type},
 };
 use crate::native_loop::{Loop, loop_type};
+use crate::seconds;
 use pyo3_ffi as ffi;
 use rondeau_driver::Waker;
 use std::collections::VecDeque;
 use std::ffi::{c_int, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// An item, a strong reference. Only counted, never looked at, without the GIL.
 struct Item(NonNull<ffi::PyObject>);
@@ -60,6 +62,36 @@ impl Shared {
     fn close(&self) {
         self.lock().closing = true;
         self.arrived.notify_all();
+    }
+
+    /// The next item, waited for so long at most, for ever if None. None: there was none.
+    fn wait_for(&self, pause: Option<Duration>) -> Option<Item> {
+        let until = pause.and_then(|pause| Instant::now().checked_add(pause));
+        let mut state = self.lock();
+        loop {
+            if let Some(item) = state.items.pop_front() {
+                return Some(item);
+            }
+            if state.closing {
+                return None;
+            }
+            let Some(until) = until else {
+                state = self
+                    .arrived
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            state = self
+                .arrived
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
     }
 
     /// The next item; waits for one, without the GIL. None: the queue closed.
@@ -184,13 +216,94 @@ unsafe extern "C" fn get_nowait(
         if let Some(item) = first {
             return item.0.as_ptr();
         }
-        let empty = crate::door::import(c"queue")
-            .and_then(|queue| crate::door::attribute(&queue, c"Empty"));
-        if let Ok(empty) = empty {
-            ffi::PyErr_SetNone(empty.as_ptr());
-        }
-        ptr::null_mut()
+        raise_empty()
     }
+}
+
+unsafe fn raise_empty() -> *mut ffi::PyObject {
+    let empty =
+        crate::door::import(c"queue").and_then(|queue| crate::door::attribute(&queue, c"Empty"));
+    if let Ok(empty) = empty {
+        // SAFETY: the class lives.
+        unsafe { ffi::PyErr_SetNone(empty.as_ptr()) };
+    }
+    ptr::null_mut()
+}
+
+/// `get(block=True, timeout=None)`: as `queue.SimpleQueue.get`.
+unsafe extern "C" fn get(
+    object: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython's calling convention, on an instance that it keeps alive.
+    unsafe {
+        let mut given = [ffi::Py_True(), ffi::Py_None()];
+        let call = Args::new(args, count, keywords);
+        let waits = fill(&call, &mut given).and_then(|()| patience(given));
+        let Ok(waits) = waits else {
+            return ptr::null_mut();
+        };
+        let shared = Arc::clone(shared(object));
+        let first = shared.lock().items.pop_front();
+        let first = match (first, waits) {
+            (None, Some(pause)) => {
+                let thread = ffi::PyEval_SaveThread();
+                let found = shared.wait_for(pause);
+                ffi::PyEval_RestoreThread(thread);
+                found
+            }
+            (first, _) => first,
+        };
+        first.map_or_else(|| raise_empty(), |item| item.0.as_ptr())
+    }
+}
+
+fn fill(call: &Args<'_>, given: &mut [*mut ffi::PyObject; 2]) -> Python<()> {
+    call.expect_positional("get", 0, 2)?;
+    call.keywords("get", [names().block, names().timeout], given)?;
+    given[..call.positional.len()].copy_from_slice(call.positional);
+    Ok(())
+}
+
+/// How long is waited; None: not at all.
+unsafe fn patience([block, timeout]: [*mut ffi::PyObject; 2]) -> Python<Option<Option<Duration>>> {
+    // SAFETY: the caller keeps both alive.
+    unsafe {
+        match ffi::PyObject_IsTrue(block) {
+            -1 => return Err(Raised),
+            0 => return Ok(None),
+            _ if timeout == ffi::Py_None() => return Ok(Some(None)),
+            _ => {}
+        }
+        let seconds = seconds::number(timeout)?;
+        if seconds < 0.0 {
+            return Err(raise(
+                ffi::PyExc_ValueError,
+                "'timeout' must be a non-negative number",
+            ));
+        }
+        Ok(Some(Duration::try_from_secs_f64(seconds).ok()))
+    }
+}
+
+/// `qsize()`: how many items wait for a thread.
+unsafe extern "C" fn qsize(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe { ffi::PyLong_FromSize_t(shared(object).lock().items.len()) }
+}
+
+/// `empty()`: whether none does.
+unsafe extern "C" fn empty(
+    object: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython calls this on an instance.
+    unsafe { answer::boolean(shared(object).lock().items.is_empty()) }
 }
 
 /// `work()`: what a thread runs, until the queue closes.
@@ -310,6 +423,26 @@ pub fn init(module: *mut ffi::PyObject) -> Python<()> {
                         c"put",
                         put,
                         c"put($self, item, /)\n--\n\nHave a thread call item.run(); None ends the threads. Return whether a thread is missing.",
+                    ),
+                    types::one(
+                        c"put_nowait",
+                        put,
+                        c"put_nowait($self, item, /)\n--\n\nAs put.",
+                    ),
+                    types::fast_keywords(
+                        c"get",
+                        get,
+                        c"get($self, /, block=True, timeout=None)\n--\n\nTake an item back; raise queue.Empty where there is none in time.",
+                    ),
+                    types::noargs(
+                        c"qsize",
+                        qsize,
+                        c"qsize($self, /)\n--\n\nHow many items wait for a thread.",
+                    ),
+                    types::noargs(
+                        c"empty",
+                        empty,
+                        c"empty($self, /)\n--\n\nWhether no item waits for a thread.",
                     ),
                     types::noargs(
                         c"get_nowait",

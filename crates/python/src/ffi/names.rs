@@ -37,7 +37,7 @@ names! {
     _do_handshake, _do_flush, _do_shutdown, _do_read, _fatal_error, _call_eof_received, _start_shutdown, _write_appdata, _sslobj,
     _msg_callback, read, write, join, append, is_closing, pending_ = "pending",
     limit, file, cancelled, set_result, value, maxsize, register, return_when, loop_ = "loop", run, _abort, _on_task_done, delay, when, time, fut, timeout, return_exceptions, acquire, release, is_running, message, future, task, source_traceback,
-    real_work, stuck, step, io, observer, timer,
+    block, real_work, stuck, step, io, observer, timer,
     writelines, write_eof, can_write_eof, get_extra_info, pause_reading, resume_reading, feed_data, feed_eof, _drain_helper,
     _get_close_waiter, create_future, call_soon_threadsafe, call_later, call_at, create_task, run_in_executor, slow_callback_duration,
     cr_code, co_qualname, co_filename, co_firstlineno, __self__, __qualname__, __code__, __call__, get_coro, get_name, _state, _exception, _fut_waiter,
