@@ -73,6 +73,10 @@ utime = _core.file_utime
 write_atomic = _core.file_replace
 
 
+# Of what is read without knowing how much there is: the smallest and the largest piece.
+_LEAST, _MOST = 1 << 18, 1 << 24
+
+
 async def read_bytes(path: Path) -> bytes:
     """All bytes of a file.
 
@@ -89,8 +93,10 @@ async def read_bytes(path: Path) -> bytes:
     try:
         offset = len(head)
         # One byte more than there should be finds the end. A large read at an offset is not the loop's to copy; what says no
-        # size (a pipe, /proc) has none.
-        while piece := await file.read(max(size - offset, 0) + 1, offset if size else None):
+        # size (a pipe, /proc) has none. That, and what has grown meanwhile, comes in pieces that grow with what came.
+        while piece := await file.read(
+            size - offset + 1 if offset < size else min(max(offset, _LEAST), _MOST), offset if size else None
+        ):
             pieces.append(piece)
             offset += len(piece)
     except BaseException:
