@@ -462,3 +462,38 @@ def test_many_senders_keep_their_addresses(run):
         await closed(here)
 
     run(main())
+
+
+@pytest.mark.parametrize("call", ["endpoint", "sock_recvfrom", "sock_recvfrom_into"])
+def test_addresses_of_other_families_are_the_socket_modules(run, call):
+    """netlink(7): a question about the interfaces is answered by the kernel, which is (0, 0)."""
+    question = struct.pack("IHHIIBxxx", 20, 18, 0x301, 1, 0, 0)
+
+    class Protocol(asyncio.DatagramProtocol):
+        def __init__(self):
+            self.came = asyncio.get_running_loop().create_future()
+
+        def datagram_received(self, data, addr):
+            if not self.came.done():
+                self.came.set_result(addr)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        sock = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, 0)
+        sock.bind((0, 0))
+        sock.setblocking(False)
+        if call == "endpoint":
+            transport, protocol = await loop.create_datagram_endpoint(Protocol, sock=sock)
+            assert transport.get_extra_info("sockname") == sock.getsockname()
+            transport.sendto(question, (0, 0))
+            addr = await protocol.came
+            transport.close()
+            await asyncio.sleep(0)
+            return addr
+        with sock:
+            sock.sendto(question, (0, 0))
+            if call == "sock_recvfrom":
+                return (await loop.sock_recvfrom(sock, 1 << 16))[1]
+            return (await loop.sock_recvfrom_into(sock, bytearray(1 << 16)))[1]
+
+    assert run(main()) == (0, 0)

@@ -379,3 +379,58 @@ def test_an_injected_failure_is_raised_and_an_interruption_is_not(run, tmp_path,
         await file.close()
 
     run(main())
+
+
+def pipe():
+    ours, theirs = os.pipe()
+    return ours, [theirs]
+
+
+def terminal():
+    ours, theirs = os.openpty()
+    return theirs, [ours]
+
+
+def pair():
+    ours, theirs = socket.socketpair()
+    return ours.detach(), [theirs.detach()]
+
+
+WAITING = {"pipe": pipe, "terminal": terminal, "socket": pair, "eventfd": lambda: (os.eventfd(0), [])}
+
+
+@pytest.mark.parametrize("kind", WAITING)
+@pytest.mark.parametrize("buffering", [0, -1])
+def test_a_file_is_closed_while_a_cancelled_read_waits_for_ever(kind, buffering):
+    """A read that was cancelled goes on in the kernel; closing must not wait for what may never come."""
+    fd, others = WAITING[kind]()
+
+    async def main():
+        async with asyncio.timeout(20):
+            async with rondeau.open(fd, "rb", buffering) as file:
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(file.read(8), 0.02)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(fd)
+
+    try:
+        rondeau.run(main())
+    finally:
+        for other in others:
+            os.close(other)
+
+
+@pytest.mark.parametrize("buffering", [0, -1])
+def test_what_a_cancelled_read_of_a_pipe_brings_is_the_next_ones(buffering):
+    ours, theirs = os.pipe()
+
+    async def main():
+        async with rondeau.open(ours, "rb", buffering) as file:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(file.read(4), 0.02)
+            os.write(theirs, b"soup")
+            assert await file.read(4) == b"soup"
+            os.close(theirs)
+            assert await file.read() == b""
+
+    rondeau.run(main())

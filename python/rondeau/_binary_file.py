@@ -182,6 +182,9 @@ class BinaryFile(Reading):
         """In turn, the last one: writes what is buffered. What that came to, or what has failed before."""
         while not self._closed:
             try:
+                if self._left is not None and self._left.__name__ == "read" and self._waits:
+                    self._left.cancel()  # It may wait for ever, and nobody wants what it would bring.
+                    self._left = None
                 if self._left is not None:
                     await self._settle()
                 await self._flush()
@@ -190,7 +193,7 @@ class BinaryFile(Reading):
                 break
             except CancelledError as error:
                 failed = error
-                if not self._seeks:
+                if self._waits:
                     if self._left is not None:
                         self._left.cancel()
                         self._left = None

@@ -47,6 +47,8 @@ class Descriptor(Turns):
 
     # Whether others have the descriptor, and with it its position.
     _shared = False
+    # Whether an operation may have to wait for somebody else: a pipe, a terminal, a device, an eventfd.
+    _waits = False
     # Whether the operation that was begun last has named its offset.
     _placed = True
     _fills = True  # Whether there is a buffer, and a read of a pipe waits until there is as much as was asked for.
@@ -68,6 +70,8 @@ class Descriptor(Turns):
         self._ahead = buffering if buffering > 0 else min(max(known_size, 8192), AHEAD)
         self._chunk = b""
         self._end = 0
+        # An eventfd seeks, and a read of it waits all the same.
+        self._waits = not (stat.S_ISREG(known.st_mode) or stat.S_ISBLK(known.st_mode))
         try:
             self._end = os.lseek(file.fileno(), 0, os.SEEK_END if self._appends else os.SEEK_CUR)
             self._seeks = True
@@ -225,6 +229,9 @@ class Descriptor(Turns):
 
     def _place(self, *, appends: bool = False) -> Any:
         """The offset of the operation that is begun now: None of a stream, `...` for the descriptor's own position."""
+        if self._waits:
+            self._placed = False
+            return None
         own = self._shared or appends
         self._placed = self._seeks and not own
         return self._end if self._placed else ... if self._seeks else None

@@ -38,11 +38,78 @@ pub fn address(addr: &SockAddr) -> Python<Owned> {
                 path.as_ptr().cast(),
                 path.len() as ffi::Py_ssize_t,
             )),
-            SockAddr::Other(bytes) => Owned::new(ffi::PyBytes_FromStringAndSize(
-                bytes.as_ptr().cast(),
-                bytes.len() as ffi::Py_ssize_t,
-            )),
+            SockAddr::Other(bytes) => other(bytes),
         }
+    }
+}
+
+/// An address of a rarer family, whose `struct sockaddr` begins with these bytes, as CPython's `makesockaddr` gives it: netlink(7),
+/// vsock(7), packet(7), CAN's raw sockets; of one that it does not know, the family and what follows it.
+fn other(bytes: &[u8]) -> Python<Owned> {
+    let half = |at: usize| bytes.get(at..at + 2).map_or([0; 2], |b| [b[0], b[1]]);
+    let word = |at: usize| {
+        let bytes = bytes
+            .get(at..at + 4)
+            .map_or([0; 4], |b| [b[0], b[1], b[2], b[3]]);
+        u32::from_ne_bytes(bytes)
+    };
+    let family = i32::from(u16::from_ne_bytes(half(0)));
+    let number = |number: u32| {
+        // SAFETY: the GIL is held by whoever asks for the address.
+        unsafe { Owned::new(ffi::PyLong_FromUnsignedLong(number.into())) }
+    };
+    let data = |from: usize, len: usize| {
+        let part = bytes.get(from..).unwrap_or_default();
+        let part = &part[..part.len().min(len)];
+        // SAFETY: so many bytes.
+        unsafe {
+            Owned::new(ffi::PyBytes_FromStringAndSize(
+                part.as_ptr().cast(),
+                part.len() as ffi::Py_ssize_t,
+            ))
+        }
+    };
+    match family {
+        _ if bytes.is_empty() => {
+            // SAFETY: None is live.
+            Ok(unsafe { Owned::from_borrowed(ffi::Py_None()) })
+        }
+        libc::AF_NETLINK => tuple(&[number(word(4))?, number(word(8))?]),
+        libc::AF_VSOCK => tuple(&[number(word(8))?, number(word(4))?]),
+        libc::AF_PACKET => {
+            let kind = bytes.get(10).copied().unwrap_or(0);
+            let length = bytes.get(11).copied().unwrap_or(0);
+            tuple(&[
+                interface(word(4))?,
+                number(u16::from_be_bytes(half(2)).into())?,
+                number(kind.into())?,
+                number(u16::from_ne_bytes(half(8)).into())?,
+                data(12, length.into())?,
+            ])
+        }
+        libc::AF_CAN => tuple(&[interface(word(4))?]),
+        _ => tuple(&[number(family.cast_unsigned())?, data(2, 14)?]),
+    }
+}
+
+/// The name of a network interface; empty where it has none, or none any more.
+fn interface(index: u32) -> Python<Owned> {
+    let mut name = [0; libc::IF_NAMESIZE];
+    // SAFETY: there is room for the longest name and its NUL; the buffer is zeroed.
+    unsafe {
+        libc::if_indextoname(index, name.as_mut_ptr());
+        Owned::new(ffi::PyUnicode_DecodeFSDefault(name.as_ptr()))
+    }
+}
+
+fn tuple(items: &[Owned]) -> Python<Owned> {
+    // SAFETY: each place is filled with a reference of its own before anybody sees the tuple.
+    unsafe {
+        let made = Owned::new(ffi::PyTuple_New(items.len() as ffi::Py_ssize_t))?;
+        for (index, item) in items.iter().enumerate() {
+            ffi::PyTuple_SET_ITEM(made.as_ptr(), index as isize, item.clone().into_ptr());
+        }
+        Ok(made)
     }
 }
 
