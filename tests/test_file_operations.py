@@ -397,6 +397,14 @@ def pair():
     return ours.detach(), [theirs.detach()]
 
 
+def is_open(fd):
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
 WAITING = {"pipe": pipe, "terminal": terminal, "socket": pair, "eventfd": lambda: (os.eventfd(0), [])}
 
 
@@ -411,9 +419,8 @@ def test_a_file_is_closed_while_a_cancelled_read_waits_for_ever(kind, buffering)
             async with rondeau.open(fd, "rb", buffering) as file:
                 with pytest.raises(TimeoutError):
                     await asyncio.wait_for(file.read(8), 0.02)
-            with pytest.raises(OSError, match="Bad file descriptor"):
-                while os.fstat(fd):  # Its number is free once the kernel has let go of the read.
-                    await asyncio.sleep(0.001)
+            while is_open(fd):  # Its number is free once the kernel has let go of the read.
+                await asyncio.sleep(0.001)
 
     try:
         rondeau.run(main())
