@@ -16,7 +16,7 @@ TYPED := python/rondeau tests/typing examples
 # Test runs of one Python: both drivers, unless told. `default` leaves the choice to the probe.
 DRIVERS ?= default epoll
 
-.PHONY: help run build test test-rust test-python differential fuzz quiet conformance upstream faults page soak valgrind asan asan-rust msrv refcounts ecosystem check format bench bench-rust clean
+.PHONY: help run build test test-rust test-python differential fuzz quiet conformance upstream faults page soak valgrind asan asan-rust miri msrv refcounts ecosystem check format bench bench-rust clean
 
 help:
 	@echo 'make run          build, then cook the kitchen in Python, with a page of who waited for what, and in Rust'
@@ -37,6 +37,7 @@ help:
 	@echo 'make valgrind     the programs of faults/ under valgrind'
 	@echo 'make asan         the tests, and each failing call, with AddressSanitizer in our Rust'
 	@echo 'make asan-rust    the tests of the Rust crates with AddressSanitizer, with and without io_uring'
+	@echo 'make miri         tasks, wakers and the end of loops under Miri (rustup toolchain nightly, with miri and rust-src): some minutes'
 	@echo 'make msrv         the oldest Rust that Cargo.toml names compiles all of it'
 	@echo 'make refcounts    the tests on a debug interpreter (PY=python3-dbg): no run leaves a reference behind'
 	@echo 'make check        formatting, clippy, rustdoc, ruff, mypy, and what msrv does'
@@ -154,6 +155,14 @@ asan-rust:
 	  cargo test --quiet --package rondeau --package rondeau-core --package rondeau-driver --all-features --lib --tests \
 	    --target $(HOST) --target-dir target/asan-rust -- --skip the_kitchen_ --skip the_cake_ --skip the_waiter_ --skip the_work_queue_; \
 	done
+
+# Miri sees what no sanitizer does: references that outlive their borrow, races that did not happen. It has neither io_uring nor all flags of
+# epoll, so no sockets; and leaks are not looked at, since some tests leak on purpose.
+MIRI = RONDEAU_DRIVER=epoll MIRIFLAGS='-Zmiri-disable-isolation -Zmiri-ignore-leaks' cargo +nightly miri test --quiet --package rondeau --target-dir target/miri
+miri:
+	$(MIRI) --lib
+	$(MIRI) $(foreach name,end_panics task_states task_panics loop_end wakers_on_threads foreign_wakers,--test $(name)) -- \
+	  --skip many_threads_ --skip all_tasks_ --skip sockets --skip a_thousand_
 
 # By that very compiler, which rustup fetches where it is there; without rustup nothing is known, which is said.
 MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
