@@ -1,8 +1,9 @@
 """Other people's test suites on Rondeau: `python upstream/run.py`, or `make upstream`.
 
-aiofiles, aiohttp, anyio, uvicorn, websockets and Tornado, each as its authors run it, first on asyncio and then with Rondeau
-in every place where asyncio makes a loop (conformance/substitute.py). What asyncio passes Rondeau must pass, but for the strict
-list in expected.toml. suites.toml says what is run, sources.py where it comes from; running and judging is conformance's.
+aiofiles, aioftp, aiohttp, anyio, janus, uvicorn, websockets and Tornado, each as its authors run it, first on asyncio and then
+with Rondeau in every place where asyncio makes a loop (conformance/substitute.py). What asyncio passes Rondeau must pass, but
+for the strict list in expected.toml. suites.toml says what is run, sources.py where it comes from; running and judging is
+conformance's.
 """
 
 import argparse
