@@ -31,6 +31,7 @@ mod native_loop;
 mod observer;
 mod onlookers;
 mod outward;
+mod patched_clock;
 mod probe;
 mod ready;
 mod recorder;
@@ -65,6 +66,7 @@ fn fill(module: *mut c::PyObject) -> Python<()> {
     handle::init(module)?;
     transport::init(module)?;
     tls::init(module)?;
+    patched_clock::init()?;
     event_loop::init(module)?;
     future::init(module)?;
     task::init(module)?;

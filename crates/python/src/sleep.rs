@@ -5,6 +5,7 @@
 //! loops, are asyncio's own.
 
 use crate::coroutine::{self, CoroRef, Kind, Sent};
+use crate::event_loop;
 use crate::ffi::{
     Python, Raised, args::Args, args::raise, compat, gil::GilCell, names::names, owned::Owned,
 };
@@ -155,7 +156,7 @@ pub unsafe fn ends_at(coro: CoroRef) -> Option<f64> {
 #[inline]
 pub unsafe fn after(loop_: Loop, delay: f64) -> Time {
     // SAFETY: the caller's contract. As `call_later` computes it, so that equal delays come in the same order.
-    let now = unsafe { loop_.parts().clock.now().as_nanos() as f64 / 1e9 };
+    let now = unsafe { event_loop::time_or_machines(loop_) };
     due(now + delay)
 }
 

@@ -4,6 +4,7 @@
 //! loop, it becomes asyncio's own coroutine.
 
 use crate::coroutine::{self, CoroRef, Kind, Sent};
+use crate::event_loop;
 use crate::ffi::{Python, Raised, args::Args, compat, gil::GilCell, names::names, owned::Owned};
 use crate::future::layout::layout;
 use crate::running::{self, Plain};
@@ -121,7 +122,7 @@ unsafe fn start(coro: CoroRef) -> Python<bool> {
         let when = match plain_seconds(seconds) {
             None => Owned::from_borrowed(ffi::Py_None()),
             Some(seconds) => {
-                let now = loop_.parts().clock.now().as_nanos() as f64 / 1e9;
+                let now = event_loop::time_or_machines(loop_);
                 Owned::new(ffi::PyFloat_FromDouble(now + seconds))?
             }
         };

@@ -18,6 +18,8 @@ mod slow;
 mod turn;
 mod watch;
 
+pub use overrides::time_or_machines;
+
 use crate::ffi::{
     Python, answer,
     owned::Owned,

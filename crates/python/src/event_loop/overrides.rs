@@ -5,8 +5,9 @@
 //! call, which costs 3 ns and is what asyncio does.
 
 use crate::door;
-use crate::ffi::{Python, names::names, owned::Owned};
+use crate::ffi::{Python, Raised, names::names, owned::Owned};
 use crate::native_loop::Loop;
+use crate::patched_clock;
 use crate::seconds;
 use pyo3_ffi as ffi;
 use rondeau_core::Time;
@@ -60,11 +61,10 @@ pub unsafe extern "C" fn set_attribute(
 pub unsafe fn now(loop_: Loop) -> Python<Time> {
     // SAFETY: the caller's contract.
     unsafe {
-        let parts = loop_.parts();
-        if parts.own_clock {
+        if is_own(loop_) {
             return asked(loop_).map(seconds::due);
         }
-        Ok(parts.clock.now())
+        Ok(loop_.parts().clock.now())
     }
 }
 
@@ -76,11 +76,53 @@ pub unsafe fn now(loop_: Loop) -> Python<Time> {
 pub unsafe fn now_in_seconds(loop_: Loop) -> Python<f64> {
     // SAFETY: the caller's contract.
     unsafe {
-        let parts = loop_.parts();
-        if parts.own_clock {
+        if is_own(loop_) {
             return asked(loop_);
         }
-        Ok(parts.clock.now().as_nanos() as f64 / 1e9)
+        Ok(loop_.parts().clock.now().as_nanos() as f64 / 1e9)
+    }
+}
+
+/// Whether the loop's time is what the program says: by a `time` method of its own, or in the place of `time.monotonic`.
+///
+/// # Safety
+/// The GIL is held and the loop lives.
+#[inline]
+pub unsafe fn is_own(loop_: Loop) -> bool {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let parts = loop_.parts();
+        parts.own_clock || (patched_clock::is_there() && !parts.clock.is_virtual())
+    }
+}
+
+/// What `time()` of the loop's own says in seconds.
+///
+/// # Safety
+/// As for `now`.
+#[inline]
+pub unsafe fn plain_time(loop_: Loop) -> Python<f64> {
+    // SAFETY: the caller's contract.
+    unsafe {
+        if patched_clock::is_there() && !loop_.parts().clock.is_virtual() {
+            return patched_clock::ask();
+        }
+        Ok(loop_.parts().clock.now().as_nanos() as f64 / 1e9)
+    }
+}
+
+/// The same where nobody can be told of an error: the machine's time then.
+///
+/// # Safety
+/// As for `now`.
+#[inline]
+pub unsafe fn time_or_machines(loop_: Loop) -> f64 {
+    // SAFETY: the caller's contract.
+    unsafe {
+        plain_time(loop_).unwrap_or_else(|Raised| {
+            ffi::PyErr_Clear();
+            loop_.parts().clock.now().as_nanos() as f64 / 1e9
+        })
     }
 }
 

@@ -230,7 +230,7 @@ unsafe fn park(loop_: Loop) -> Python<()> {
     }
     // SAFETY: the borrow ends before Python code runs and before the GIL is released.
     let timeout = unsafe {
-        let own = if loop_.parts().own_clock {
+        let own = if overrides::is_own(loop_) {
             Some(overrides::now(loop_)?)
         } else {
             None

@@ -14,6 +14,7 @@ pub use methods::{enter, wait_for_end};
 pub use object::{TimeoutRef, is_timeout, new, run_alarm};
 
 use crate::door::{attribute, import};
+use crate::event_loop;
 use crate::ffi::{Python, Raised, args::Args, gil::GilCell, names::names, owned::Owned};
 use crate::running;
 use crate::seconds::plain_seconds;
@@ -84,7 +85,7 @@ False
             let Some(seconds) = plain_seconds(delay) else {
                 return on_another_loop(delay);
             };
-            let now = plain.loop_.parts().clock.now().as_nanos() as f64 / 1e9;
+            let now = event_loop::time_or_machines(plain.loop_);
             let when = Owned::new(ffi::PyFloat_FromDouble(now + seconds))?;
             object::new(when.as_ptr()).map(Some)
         }

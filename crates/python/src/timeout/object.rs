@@ -1,6 +1,7 @@
 //! A `Timeout`'s fields, its alarm, and what CPython asks of its type.
 
 use super::asyncios;
+use crate::event_loop;
 use crate::ffi::slot::{clear_slot, set_slot};
 use crate::ffi::{
     Python, Raised,
@@ -223,7 +224,7 @@ impl TimeoutRef {
         unsafe {
             ffi::Py_INCREF(self.object());
             let alarm = Ready::alarm(self.object());
-            let now = loop_.parts().clock.now().as_nanos() as f64 / 1e9;
+            let now = event_loop::time_or_machines(loop_);
             if when <= now {
                 loop_.schedule(alarm);
                 self.cell().timer = Armed::Soon;
