@@ -111,8 +111,9 @@ class World:
         if thing is self.scene.loop or type(thing).__module__ in ("_asyncio", "builtins"):
             return None
         name = self.chance.choice(dir(type(thing)))
-        if name in SKIPPED:
+        if name in SKIPPED or surface.blocks(type(thing), name):
             return None
+        hostile.say(type(thing), name)
         method = getattr(thing, name)
         return method(*self.arguments(), **self.named()) if callable(method) and not isinstance(method, type) else method
 

@@ -44,7 +44,7 @@ async def one(number: int) -> None:
     every = surface.types()
     number, which = divmod(number, len(every))
     kind = every[which]
-    names = sorted(set(dir(kind)) - SKIPPED)
+    names = sorted(name for name in set(dir(kind)) - SKIPPED if not surface.blocks(kind, name))
     name = names[number % len(names)]
     others: list[Any] = [scene.loop.create_future(), scene.loop]
     for maker in chance.sample(sorted(surface.MAKERS), 2):

@@ -43,6 +43,11 @@ NOT_CALLED = {
 }
 
 
+def blocks(kind: type, name: str) -> bool:
+    """Whether a method waits for another thread: for ever, where there is none."""
+    return kind.__name__ == "JobQueue" and name == "get"
+
+
 def functions() -> list[Callable[..., Any]]:
     """The extension's functions, and those of asyncio's names that are functions."""
     named = [getattr(_core, name) for name in dir(_core) if name not in NOT_CALLED and not name.startswith("file_")]

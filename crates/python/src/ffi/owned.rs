@@ -1,6 +1,6 @@
 //! One strong reference, owned. Called wherever a reference lives longer than a statement.
 
-use super::{Python, Raised};
+use super::{Python, Raised, args::raise};
 use pyo3_ffi as ffi;
 use std::ptr::NonNull;
 
@@ -41,6 +41,20 @@ impl Owned {
         }
     }
 
+    /// A new reference to what a field holds; where it holds nothing, since `__init__` never ran or a program has deleted it, the
+    /// AttributeError that Python code meets then.
+    ///
+    /// # Safety
+    /// `field` is NULL or points to a live object.
+    #[inline]
+    pub unsafe fn from_field(field: *mut ffi::PyObject, class: &str, name: &str) -> Python<Owned> {
+        if field.is_null() {
+            return Err(missing(class, name));
+        }
+        // SAFETY: live by the caller's contract.
+        Ok(unsafe { Owned::from_borrowed(field) })
+    }
+
     /// The object, borrowed.
     #[inline]
     pub fn as_ptr(&self) -> *mut ffi::PyObject {
@@ -54,6 +68,13 @@ impl Owned {
         std::mem::forget(self);
         ptr
     }
+}
+
+#[cold]
+fn missing(class: &str, name: &str) -> Raised {
+    let message = format!("'{class}' object has no attribute '{name}'");
+    // SAFETY: AttributeError is live.
+    unsafe { raise(ffi::PyExc_AttributeError, &message) }
 }
 
 impl Clone for Owned {

@@ -73,7 +73,7 @@ unsafe fn drain_step(coro: CoroRef, from: From) -> Python<Step> {
             }
         }
         coro.cell().phase = WAITS;
-        let protocol = Owned::from_borrowed(writer.get().protocol);
+        let protocol = Owned::from_field(writer.get().protocol, "StreamWriter", "_protocol")?;
         match ProtocolRef::plain(protocol.as_ptr()) {
             Some(plain) => help(coro, plain),
             None => Owned::new(ffi::PyObject_CallMethodNoArgs(
@@ -147,7 +147,7 @@ unsafe fn waited(coro: CoroRef, writer: WriterRef, from: From) -> Python<Step> {
         let mut removed = Ok(());
         if !waiter.is_null() {
             let waiter = Owned::from_borrowed(waiter);
-            let protocol = Owned::from_borrowed(writer.get().protocol);
+            let protocol = Owned::from_field(writer.get().protocol, "StreamWriter", "_protocol")?;
             let remove = || {
                 let Some(plain) = ProtocolRef::plain(protocol.as_ptr()) else {
                     return Ok(());
@@ -187,7 +187,7 @@ unsafe fn wait_closed_step(coro: CoroRef, from: From) -> Python<Step> {
         }
         let writer = WriterRef::from_object(coro.held(SUBJECT));
         writer.transport()?;
-        let protocol = Owned::from_borrowed(writer.get().protocol);
+        let protocol = Owned::from_field(writer.get().protocol, "StreamWriter", "_protocol")?;
         if let Some(plain) = ProtocolRef::plain(protocol.as_ptr()) {
             return initialised(plain)
                 .and_then(|()| plain.closed())

@@ -151,7 +151,7 @@ unsafe fn wake_drains(protocol: ProtocolRef, exception: Option<&Owned>) -> Pytho
 unsafe fn log(protocol: ProtocolRef, what: &CStr) -> Python<()> {
     // SAFETY: the loop is kept alive over the call.
     unsafe {
-        let loop_ = Owned::from_borrowed(protocol.get().loop_);
+        let loop_ = Owned::from_field(protocol.get().loop_, "StreamReaderProtocol", "_loop")?;
         if debug_of(loop_.as_ptr())? {
             let what = Owned::new(ffi::PyUnicode_FromString(what.as_ptr()))?;
             cold(c"log_flow", &[protocol.object(), what.as_ptr()])?;

@@ -52,7 +52,7 @@ unsafe fn somebody_waits(function: &CStr) -> Raised {
 /// `loop.create_future()`.
 ///
 /// # Safety
-/// The loop lives; `direct` says that it is a native one.
+/// The loop is NULL or lives; `direct` says that it is a native one.
 #[inline]
 pub unsafe fn new_future(
     loop_: *mut ffi::PyObject,
@@ -64,7 +64,7 @@ pub unsafe fn new_future(
         if direct {
             return Owned::new(future::new_for(Loop::from_object(loop_), purpose));
         }
-        let loop_ = Owned::from_borrowed(loop_);
+        let loop_ = Owned::from_field(loop_, "StreamReader", "_loop")?;
         Owned::new(ffi::PyObject_CallMethodNoArgs(
             loop_.as_ptr(),
             names().create_future,

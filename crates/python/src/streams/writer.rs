@@ -66,7 +66,8 @@ impl WriterRef {
         // SAFETY: the future is stored after Python code ran.
         unsafe {
             if self.get().complete.is_null() {
-                let loop_ = self.get().loop_;
+                let loop_ = Owned::from_field(self.get().loop_, "StreamWriter", "_loop")?;
+                let loop_ = loop_.as_ptr();
                 let made = new_future(loop_, Loop::direct(loop_).is_some(), Purpose::SocketClose)?;
                 super::feed::end(&made, ptr::null_mut())?;
                 set(&raw mut self.get().complete, made.into_ptr());

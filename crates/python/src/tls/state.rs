@@ -7,7 +7,7 @@
 //! All zeroes is a valid state: CPython allocates it so, and asyncio's `__init__` fills it.
 
 use super::openssl::{Bio, Ssl};
-use crate::ffi::{Python, args::raise, gil::GilCell, owned::Owned};
+use crate::ffi::{Python, gil::GilCell, owned::Owned};
 use pyo3_ffi as ffi;
 use std::ffi::c_char;
 use std::ptr;
@@ -118,14 +118,7 @@ impl Protocol {
         field: impl FnOnce(&State) -> *mut ffi::PyObject,
     ) -> Python<Owned> {
         // SAFETY: the borrow ends before the reference is taken.
-        unsafe {
-            let object = field(self.state());
-            if object.is_null() {
-                let message = format!("'SSLProtocol' object has no attribute '{name}'");
-                return Err(raise(ffi::PyExc_AttributeError, &message));
-            }
-            Ok(Owned::from_borrowed(object))
-        }
+        unsafe { Owned::from_field(field(self.state()), "SSLProtocol", name) }
     }
 
     /// The fields, to read or write.
