@@ -28,7 +28,7 @@ help:
 	@echo 'make fuzz         100,000 programs of each kind that try to end the process by a signal, to hang it, or to see a difference from asyncio;'
 	@echo '                  PROGRAMS=1000 for fewer, ONLY="calls traces" picks kinds, SEED=calls:411 repeats one'
 	@echo 'make quiet        10,000 runs of a loop beside processes that compute: the watchdog reports nothing; RUNS=1000 for fewer'
-	@echo 'make upstream     the test suites of aiofiles, aioftp, aiohttp, anyio, janus, uvicorn, websockets and Tornado, on Rondeau; ONLY="anyio" picks one'
+	@echo 'make upstream     the test suites of aiofiles, aioftp, aiohttp, anyio, janus, uvicorn, websockets and Tornado, on Rondeau; ONLY="anyio" picks one, NATIVE=1 tests all that is native'
 	@echo 'make conformance  the own asyncio tests of the interpreter, on Rondeau; ONLY="test_events" picks some, NATIVE=1 tests all that is native'
 	@echo 'make faults       fail each system call and each allocation in turn and look at what is left; FAULTS="--only streams --call accept" picks some'
 	@echo 'make ecosystem    programs of ours with aiohttp, uvicorn, grpc, PostgreSQL, Redis, Dask ..., on asyncio and on Rondeau; ONLY="redis" picks some'
@@ -93,7 +93,7 @@ test-python: build
 
 # Into target/upstream goes what this fetches. SOURCES=folder is looked into first, for archives named NAME-VERSION.tar.gz.
 upstream: build
-	$(PYTHON) upstream/run.py --wheel $(WHEELS)/rondeau-*.whl $(if $(SOURCES),--sources $(SOURCES)) $(ONLY)
+	$(PYTHON) upstream/run.py --wheel $(WHEELS)/rondeau-*.whl $(if $(NATIVE),--native) $(if $(SOURCES),--sources $(SOURCES)) $(ONLY)
 
 # The tests are the interpreter's: PY must have its package `test` (Debian: libpythonX.Y-testsuite).
 # The limit of a minute a test is not for this one.

@@ -1,9 +1,9 @@
 """Other people's test suites on Rondeau: `python upstream/run.py`, or `make upstream`.
 
 aiofiles, aioftp, aiohttp, anyio, janus, uvicorn, websockets and Tornado, each as its authors run it, first on asyncio and then
-with Rondeau in every place where asyncio makes a loop (conformance/substitute.py). What asyncio passes Rondeau must pass, but
-for the strict list in expected.toml. suites.toml says what is run, sources.py where it comes from; running and judging is
-conformance's.
+with Rondeau in every place where asyncio makes a loop, or with `--native` for all of asyncio that Rondeau has natively
+(conformance/substitute.py). What asyncio passes Rondeau must pass, but for the strict list in expected.toml. suites.toml says
+what is run, sources.py where it comes from; running and judging is conformance's.
 """
 
 import argparse
@@ -35,6 +35,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sources", type=Path, metavar="FOLDER", help="with archives named NAME-VERSION.tar.gz")
     parser.add_argument("--wheel", type=Path, help="Rondeau's, to be installed beside each; default: it is importable already")
     parser.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="of a single test (default: %(default)g)")
+    parser.add_argument("--native", action="store_true", help="everything that rondeau has of asyncio's, not only the loop")
     parser.add_argument("--resume", action="store_true", help="keep what an earlier run of the same Rondeau found")
     parser.add_argument("--verbose", action="store_true", help="tracebacks in full")
     return parser.parse_args()
@@ -55,7 +56,7 @@ def verdicts(
     # One file at a time and its two arms one after the other: a machine that slows down slows down both.
     for at, name in enumerate(names, 1):
         pair = []
-        for arm in ("asyncio", "loop"):
+        for arm in ("asyncio", "native" if chosen.native else "loop"):
             module = None if chosen.only else progress.find(key, arm, name)
             if module is None:
                 module = process.run(arm, name, chosen.timeout, chosen.only, once=listed, worker=how)
