@@ -101,7 +101,7 @@ differential: build
 	PROGRAMS=$(or $(PROGRAMS),100000) $(PYTHON) -m pytest --quiet -o faulthandler_timeout=0 tests/test_native_differential.py
 	WRITES=$(or $(WRITES),20000) $(PYTHON) -m pytest --quiet -o faulthandler_timeout=0 tests/test_write_differential.py
 
-# Hours: about fifteen minutes for 10,000 of each kind. PYTHONMALLOC=debug in the environment is obeyed.
+# Hours. PYTHONMALLOC=debug in the environment is obeyed.
 fuzz: build
 	nice $(PYTHON) fuzz/run.py --programs $(or $(PROGRAMS),100000) $(if $(SEED),--seed $(SEED)) $(foreach kind,$(ONLY),--only $(kind))
 
