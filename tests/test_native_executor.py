@@ -5,6 +5,7 @@ import concurrent.futures
 import contextvars
 import gc
 import queue
+import signal
 import subprocess
 import sys
 import textwrap
@@ -264,3 +265,19 @@ def test_the_pools_queue_answers_who_counts_it(loop):
             queue_.get(timeout=-1)
 
     loop.run_until_complete(main())
+
+
+def test_a_wait_at_the_pools_queue_is_interrupted_by_a_signal():
+    pool = ThreadPool()
+
+    def late(number, frame):
+        raise InterruptedError("a signal")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, 0.02)
+    try:
+        with pytest.raises(InterruptedError, match="a signal"):
+            pool._work_queue.get()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        pool.shutdown()

@@ -28,6 +28,9 @@ struct Item(NonNull<ffi::PyObject>);
 // SAFETY: the pointer crosses threads; whoever takes it out uses it under the GIL only.
 unsafe impl Send for Item {}
 
+/// How long a wait of Python's goes without looking for signals.
+const SLICE: Duration = Duration::from_millis(50);
+
 #[derive(Default)]
 struct State {
     items: VecDeque<Item>,
@@ -64,9 +67,9 @@ impl Shared {
         self.arrived.notify_all();
     }
 
-    /// The next item, waited for so long at most, for ever if None. None: there was none.
-    fn wait_for(&self, pause: Option<Duration>) -> Option<Item> {
-        let until = pause.and_then(|pause| Instant::now().checked_add(pause));
+    /// The next item, waited for so long at most. None: there was none.
+    fn wait_for(&self, pause: Duration) -> Option<Item> {
+        let until = Instant::now() + pause;
         let mut state = self.lock();
         loop {
             if let Some(item) = state.items.pop_front() {
@@ -75,13 +78,6 @@ impl Shared {
             if state.closing {
                 return None;
             }
-            let Some(until) = until else {
-                state = self
-                    .arrived
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return None;
@@ -248,15 +244,39 @@ unsafe extern "C" fn get(
         let shared = Arc::clone(shared(object));
         let first = shared.lock().items.pop_front();
         let first = match (first, waits) {
-            (None, Some(pause)) => {
-                let thread = ffi::PyEval_SaveThread();
-                let found = shared.wait_for(pause);
-                ffi::PyEval_RestoreThread(thread);
-                found
-            }
+            (None, Some(pause)) => match waited(&shared, pause) {
+                Ok(found) => found,
+                Err(Raised) => return ptr::null_mut(),
+            },
             (first, _) => first,
         };
         first.map_or_else(|| raise_empty(), |item| item.0.as_ptr())
+    }
+}
+
+/// Waits without the GIL, in slices: a signal's handler may run in between, as in `queue.SimpleQueue.get`.
+unsafe fn waited(shared: &Shared, pause: Option<Duration>) -> Python<Option<Item>> {
+    let until = pause.and_then(|pause| Instant::now().checked_add(pause));
+    loop {
+        let left = until.map_or(SLICE, |until| {
+            until.saturating_duration_since(Instant::now())
+        });
+        // SAFETY: the GIL is held by who calls `get`, and nothing of Python is touched without it.
+        let (found, is_interrupted) = unsafe {
+            let thread = ffi::PyEval_SaveThread();
+            let found = shared.wait_for(left.min(SLICE));
+            ffi::PyEval_RestoreThread(thread);
+            (found, ffi::PyErr_CheckSignals() != 0)
+        };
+        if is_interrupted {
+            if let Some(item) = found {
+                shared.lock().items.push_front(item); // It was nobody's yet.
+            }
+            return Err(Raised);
+        }
+        if found.is_some() || left.is_zero() || shared.lock().closing {
+            return Ok(found);
+        }
     }
 }
 
