@@ -164,13 +164,12 @@ miri:
 	$(MIRI) $(foreach name,end_panics task_states task_panics loop_end wakers_on_threads foreign_wakers,--test $(name)) -- \
 	  --skip many_threads_ --skip all_tasks_ --skip sockets --skip a_thousand_
 
-# By that very compiler, which rustup fetches where it is there; without rustup nothing is known, which is said.
+# By that very compiler, which rustup fetches. Where it cannot, nothing is known, which is said.
 MSRV = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 msrv: $(VENV)/.ready
-	@if command -v rustup >/dev/null; then set -x; \
-	  rustup toolchain install --profile minimal --no-self-update $(MSRV) >/dev/null 2>&1 && \
+	@if rustup toolchain install --profile minimal --no-self-update $(MSRV) >/dev/null 2>&1; then set -x; \
 	  rustup run $(MSRV) cargo check --quiet --workspace --all-features --target-dir target/msrv; \
-	else echo 'make msrv: without rustup there is no Rust $(MSRV) to try; nothing was checked'; fi
+	else echo 'make msrv: there is no Rust $(MSRV) here, and rustup could not fetch it; nothing was checked'; fi
 
 # PY is a debug interpreter (Debian: python3-dbg, PY=python3-dbg), which counts its references. A test is run nine times in its time.
 # Those left out are processes of their own, or keep every processor busy for minutes.
