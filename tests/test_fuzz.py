@@ -17,6 +17,8 @@ PARTS = {"attributes": (400, 53), "methods": (150, 61), "calls": (300, 7), "trac
 
 @pytest.mark.parametrize("kind", PARTS)
 def test_no_program_ends_by_a_signal(kind):
+    if kind == "traces" and sys.version_info < (3, 13):
+        pytest.skip("asyncio of older Pythons is not compared: some of its traces differ from the newest's")
     count, step = PARTS[kind]
     command = [sys.executable, str(FUZZ / "run.py"), "--only", kind, "--programs", str(count), "--step", str(step)]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ)
