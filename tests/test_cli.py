@@ -255,37 +255,6 @@ def test_the_programs_own_choice_is_obeyed(folder):
     assert start(folder, "-m", "rondeau", "run", "-c", textwrap.dedent(code)).stdout == "asyncio.unix_events\n"
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ([], "a command is missing"),
-        (["bake"], "unknown command: bake"),
-        (["run"], "a program is missing"),
-        (["run", ""], "a program is missing"),
-        (["run", "-m"], "argument expected for the -m option"),
-        (["run", "-c"], "argument expected for the -c option"),
-        (["run", "-O", "look.py"], "unknown option: -O"),
-        (["doctor", "who"], "doctor takes no argument: who"),
-    ],
-)
-def test_wrong_usage(folder, words, message):
-    done = start(folder, "-m", "rondeau", *words)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith(f"rondeau: {message}")
-    assert "usage: python -m rondeau run" in done.stderr
-
-
-def test_help_and_version(folder):
-    import rondeau
-
-    for words in [["--help"], ["-h"], ["help"], ["run", "--help"]]:
-        done = start(folder, "-m", "rondeau", *words)
-        assert done.stdout.startswith("usage: ")
-        assert (done.returncode, done.stderr) == (0, "")
-    assert start(folder, "-m", "rondeau", "--version").stdout == f"rondeau {rondeau.__version__}\n"
-
-
 @pytest.mark.parametrize("driver", [None, "epoll"])
 def test_doctor(folder, driver, monkeypatch):
     if driver:

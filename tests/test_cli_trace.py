@@ -248,13 +248,13 @@ def test_out_may_be_a_folder(folder, tmp_path_factory):
     ("words", "said"),
     [
         (["trace"], "a program is missing"),
-        (["trace", "--out"], "argument expected for the --out option"),
+        (["trace", "--out"], "argument expected for --out"),
         (["trace", "--out=", "plain.py"], "--out needs a file or a folder"),
         (["trace", "--open=x", "plain.py"], "--open takes no argument"),
-        (["trace", "--perfetto", "plain.py"], "unknown option: --perfetto"),
+        (["trace", "--perfetto", "plain.py"], "unknown option of trace: --perfetto"),
         (["trace", "--out", "no/where", "plain.py"], "there is no folder"),
         (["view"], "a recording is missing"),
-        (["view", "--what"], "unknown option: --what"),
+        (["view", "--what"], "unknown option of view: --what"),
         (["view", "one", "two"], "view takes one recording"),
     ],
 )
@@ -262,7 +262,7 @@ def test_wrong_usage_is_told_before_anything_runs(folder, words, said):
     done = start(folder, *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr.splitlines()[0]
-    assert "usage: " in done.stderr
+    assert len(done.stderr.splitlines()) == 2
     assert made(folder) == []
 
 

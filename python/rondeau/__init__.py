@@ -116,9 +116,9 @@ if not TYPE_CHECKING:  # Or a misspelt name would have a type.
             if policy.EventLoopPolicy is not None:
                 return policy.EventLoopPolicy
         elif name == "__version__":
-            from importlib.metadata import version
+            from ._core import __version__ as built
 
-            return version("rondeau")
+            return built
         elif name in _OWN:
             value = globals()[name] = getattr(_import(f"rondeau.{_OWN[name]}"), name)
             return value

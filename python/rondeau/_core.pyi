@@ -34,6 +34,8 @@ T = TypeVar("T")
 Offset = int | EllipsisType | None
 Ts = TypeVarTuple("Ts")
 
+__version__: str
+
 def probe() -> dict[str, str]:
     """Which back ends serve here: `driver` (sockets), `files`, and the `reason` for the latter; how `tls` records go."""
 

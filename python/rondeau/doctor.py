@@ -11,7 +11,7 @@ import sys
 def report() -> str:
     """The page, without its last line break."""
     import rondeau
-    from rondeau import _core
+    from rondeau import _colours, _core
 
     found = dict(_core.probe())
     rows = {
@@ -27,4 +27,9 @@ def report() -> str:
         "RONDEAU_DRIVER": os.environ.get("RONDEAU_DRIVER", "not set (epoll and uring are understood)"),
     }
     width = max(map(len, rows))
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items())
+    most, coloured = _colours.width(sys.stdout), _colours.wanted(sys.stdout)
+    lines = []
+    for name, value in rows.items():
+        first, *rest = _colours.folded(f"{name:<{width}}  {value}", most, " " * (width + 2))
+        lines += [_colours.painted(first[:width], _colours.BOLD) + first[width:] if coloured else first, *rest]
+    return "\n".join(lines)

@@ -92,7 +92,21 @@ fn fill(module: *mut c::PyObject) -> Python<()> {
     recorder::init()?;
     watchdog::init(module)?;
     outward::init()?;
-    Ok(())
+    version(module)
+}
+
+/// Which release this is, as Python writes it: `0.2.0-rc.1` is `0.2.0rc1`. What is run is told, not what pip knows of.
+fn version(module: *mut c::PyObject) -> Python<()> {
+    let text = env!("CARGO_PKG_VERSION")
+        .replace("-alpha.", "a")
+        .replace("-beta.", "b")
+        .replace("-rc.", "rc");
+    let text = std::ffi::CString::new(text).expect("a version has no zero byte");
+    // SAFETY: the module and the text live through the call, which copies the text.
+    match unsafe { c::PyModule_AddStringConstant(module, c"__version__".as_ptr(), text.as_ptr()) } {
+        0 => Ok(()),
+        _ => Err(ffi::Raised),
+    }
 }
 
 unsafe extern "C" fn exec(module: *mut c::PyObject) -> c_int {

@@ -7,64 +7,46 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import sys
 from typing import NoReturn
 
-from rondeau.cli import fail
+from rondeau import _colours
 
 from . import asking, listing, live, stuck, tree
 from .snapshot import Snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Iterable
 
+    from rondeau._parsing import Parser
 
-def main(command: str, words: list[str]) -> None:
+
+def main(parser: Parser, options: Namespace) -> None:
     """Run one of the three commands."""
-    known = {"ps": {"--all", "--json"}, "pstree": set(), "top": {"--once", "--json", "--interval"}}[command]
-    options: dict[str, str] = {}
-    numbers: list[str] = []
-    words = list(words)
-    while words:
-        word = words.pop(0)
-        name, _, value = word.partition("=")
-        if name in known:
-            if name == "--interval" and not value:
-                value = words.pop(0) if words else fail(f"argument expected for {name}")
-            options[name] = value
-        elif word.startswith("-"):
-            fail(f"unknown option of {command}: {word}")
-        else:
-            numbers.append(word)
-    if len(numbers) > 1:
-        fail(f"{command} takes one process: {numbers[1]}")
-    pid = _number(numbers[0]) if numbers else None
-    interval = _interval(options.get("--interval", "1"))
+    command = parser.command
+    pid = _number(parser, options.words[0]) if options.words else None
     try:
         if pid is None:
             if command != "ps":
-                fail(f"{command} needs the number of a process; `python -m rondeau ps` lists them")
-            _programs("--json" in options)
+                parser.fail(f"{command} needs the number of a process; `python -m rondeau ps` lists them")
+            _programs(options.json)
         elif command == "top":
+            interval = _interval(parser, options.interval)
             with asking.connect(pid) as program:
-                live.show(program, "--once" in options, "--json" in options, interval)
+                live.show(program, options.once, options.json, interval)
         else:
-            _tasks(command, pid, options)
+            _tasks(command, pid, getattr(options, "all", False), getattr(options, "json", False))
     except asking.CannotAsk as error:
         _stop(str(error))
-    except BrokenPipeError:  # `… | head` has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
 
 
 def _programs(as_json: bool) -> None:
     found = asking.programs()
     try:
         if as_json:
-            _print([json.dumps([program.greeting | {"pid": program.pid} for program in found])])
+            _say(json.dumps([program.greeting | {"pid": program.pid} for program in found]))
         elif found:
             _print(listing.programs(found))
         else:
@@ -74,40 +56,51 @@ def _programs(as_json: bool) -> None:
             program.__exit__()
 
 
-def _tasks(command: str, pid: int, options: dict[str, str]) -> None:
+def _tasks(command: str, pid: int, each: bool, as_json: bool) -> None:
     # 100,000 tasks are some hundred thousand lists, none of which is garbage.
     gc.disable()
     with asking.connect(pid) as program:
         answer = program.ask("tasks")
-        if "--json" in options:
-            _print([json.dumps(answer)])
+        if as_json:
+            _say(json.dumps(answer))
             return
         snapshot = Snapshot(answer)
         verdict = stuck.find(program, snapshot)
     if command == "ps":
-        _print(listing.report(pid, snapshot, verdict, "--all" in options))
+        _print(listing.report(pid, snapshot, verdict, each), fold=True)
     else:
         _print(tree.report(pid, snapshot, verdict))
 
 
-def _print(lines: Iterable[str]) -> None:
-    sys.stdout.write("".join(f"{listing.plain(line)}\n" for line in lines))
-    sys.stdout.flush()
+def _print(lines: Iterable[str], fold: bool = False) -> None:
+    """Harmless lines, as wide and as colourful as who reads them wants: cut at the edge, or folded where all is wanted."""
+    width, coloured = _colours.width(sys.stdout), _colours.wanted(sys.stdout)
+    shown = (listing.plain(line) for line in lines)
+    if fold:
+        fitting = (part for line in shown for part in _colours.folded(line, width, " " * (6 if line[:1] != " " else 8)))
+    else:
+        fitting = (_colours.cut(line, width) for line in shown)
+    print("".join(f"{_colours.line(line) if coloured else line}\n" for line in fitting), end="", flush=True)
 
 
-def _number(word: str) -> int:
+def _say(line: str) -> None:
+    """For programs: a whole line, which JSON has made harmless."""
+    print(line, flush=True)
+
+
+def _number(parser: Parser, word: str) -> int:
     if not word.isascii() or not word.isdecimal() or int(word) == 0:
-        fail(f"a process is a number above 0: {word}")
+        parser.fail(f"a process is a number above 0: {word}")
     return int(word)
 
 
-def _interval(word: str) -> float:
+def _interval(parser: Parser, word: str) -> float:
     try:
         seconds = float(word)
     except ValueError:
         seconds = 0.0
     if not 0.05 <= seconds <= 3600:
-        fail(f"an interval is from 0.05 to 3600 seconds: {word}")
+        parser.fail(f"an interval is from 0.05 to 3600 seconds: {word}")
     return seconds
 
 

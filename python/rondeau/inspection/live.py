@@ -9,6 +9,8 @@ import json
 import sys
 import time
 
+from rondeau import _colours
+
 from .listing import command
 
 TYPE_CHECKING = False
@@ -129,6 +131,12 @@ def seconds(value: float | None) -> str:
     return f"{value / 1e-6:.2g} µs" if value < 1e-4 else f"{value / 1e-6:.0f} µs"
 
 
+def fitted(text: str) -> str:
+    """A line as standard output wants it: no wider than a terminal, and in colours."""
+    text = _colours.cut(text, _colours.width(sys.stdout))
+    return _colours.line(text) if _colours.wanted(sys.stdout) else text
+
+
 def show(program: Program, once: bool, as_json: bool, interval: float) -> None:
     """Ask and print until the program ends or somebody interrupts; `once`: one interval only."""
     screen = sys.stdout.isatty() and not once and not as_json
@@ -141,12 +149,10 @@ def show(program: Program, once: bool, as_json: bool, interval: float) -> None:
         if as_json:
             for figure in found:
                 print(json.dumps(figure), flush=True)
-        elif screen:
-            print("\x1b[H\x1b[2J" + "\n".join(page(program, found)), flush=True)
-        elif once:
-            print("\n".join(page(program, found)), flush=True)
+        elif screen or once:
+            print(("\x1b[H\x1b[2J" if screen else "") + "\n".join(map(fitted, page(program, found))), flush=True)
         else:
             for figure in found:
-                print(line(figure), flush=True)
+                print(fitted(line(figure)), flush=True)
         if once:
             return

@@ -46,27 +46,6 @@ class Options:
     perfetto: bool = False
 
 
-def options(words: list[str], known: tuple[str, ...]) -> tuple[Options, list[str]]:
-    """Take the options that are `known` off the front."""
-    found = Options()
-    while words and words[0].partition("=")[0] in known:
-        name, equals, value = words[0].partition("=")
-        words = words[1:]
-        if name == "--out":
-            if not equals:
-                if not words:
-                    raise Unusable("argument expected for the --out option")
-                value, *words = words
-            if not value:
-                raise Unusable("--out needs a file or a folder")
-            found.out = value
-        elif equals:
-            raise Unusable(f"{name} takes no argument")
-        else:
-            setattr(found, name[2:], True)
-    return found, words
-
-
 def base(out: str, name: str) -> str:
     """Where the files go, without their endings: absolute, since the program may chdir.
 
@@ -146,18 +125,8 @@ def _before_termination(report: Callable[[], None]) -> None:
         os.register_at_fork(after_in_child=forget)
 
 
-def view(words: list[str]) -> None:
+def view(chosen: Options, path: str) -> None:
     """The page and the summary of a recording that was written before."""
-    chosen, rest = options(words, ("--out", "--open", "--perfetto"))
-    match rest:
-        case [path] if not path.startswith("-"):
-            pass
-        case []:
-            raise Unusable("a recording is missing")
-        case [path, *_] if path.startswith("-"):
-            raise Unusable(f"unknown option: {path}")
-        case _:
-            raise Unusable("view takes one recording")
     try:
         found = analyse(Recording.load(path))
         name = os.path.basename(path).removesuffix(".rondeau")
